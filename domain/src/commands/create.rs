@@ -1,0 +1,88 @@
+//! `world create`: makes a world, asleep.
+
+use crate::{
+    commands::{Context, Problem, ProblemKind, Reply},
+    driver::Driver,
+    idle::Timers,
+    lifecycle::{NewWorld, create},
+    world::{GameId, WorldName},
+};
+
+/// How many worlds a guild may have. Each one costs storage, and lists have to stay readable.
+pub const MOST_WORLDS: usize = 100;
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Create {
+    /// Its name.
+    pub name: WorldName,
+    /// Its game.
+    pub game: GameId,
+    /// Timers other than the game's own.
+    pub timers: TimerChoices,
+    /// The first port, where it shall not be the runtime's choice.
+    pub port: Option<u16>,
+}
+
+/// The timers that a person chose; the game's own hold where none is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimerChoices {
+    /// See [`Timers::never_joined`].
+    pub never_joined: Option<std::time::Duration>,
+    /// See [`Timers::last_left`].
+    pub last_left: Option<std::time::Duration>,
+    /// See [`Timers::warning`].
+    pub warning: Option<std::time::Duration>,
+    /// See [`Timers::cap`].
+    pub cap: Option<std::time::Duration>,
+}
+
+impl TimerChoices {
+    fn over(self, game: Timers) -> Timers {
+        Timers {
+            never_joined: self.never_joined.unwrap_or(game.never_joined),
+            last_left: self.last_left.unwrap_or(game.last_left),
+            warning: self.warning.unwrap_or(game.warning),
+            cap: self.cap.unwrap_or(game.cap),
+        }
+    }
+}
+
+pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
+    let Some(game) = driver.games.get(&wanted.game) else {
+        return Err(unknown_game(&wanted.game, driver));
+    };
+    let bad_timer =
+        |e: crate::idle::BadTimer| Problem::new(ProblemKind::BadInput, e.to_string(), "nothing was made");
+    let timers = wanted.timers.over(game.timers).checked().map_err(bad_timer)?;
+    if wanted.port.is_some_and(|port| game.clone().at_port(port).is_none()) {
+        let text = format!("port {} leaves no room for the ports of {}", wanted.port.unwrap_or(0), game.name);
+        return Err(Problem::new(ProblemKind::BadInput, text, "choose one from 1024 to 65000"));
+    }
+    if driver.store.list(&context.guild).await?.len() >= MOST_WORLDS {
+        let text = format!("there are {MOST_WORLDS} worlds already, which is the most");
+        return Err(Problem::new(ProblemKind::Refused, text, "delete one first"));
+    }
+    let new = NewWorld {
+        id: context.fresh_id.clone(),
+        guild: context.guild.clone(),
+        name: wanted.name.clone(),
+        game: wanted.game,
+        timers,
+        port: wanted.port,
+    };
+    let world = create(new, context.by.clone(), context.now);
+    driver.create(&world).await.map_err(|e| Problem::creating(&wanted.name, e))?;
+    let text = format!("`{0}` is made, a world of {1}; `world start {0}` wakes it", wanted.name, game.name);
+    Ok(Reply::World { world: Box::new(world), text })
+}
+
+fn unknown_game(game: &GameId, driver: &Driver) -> Problem {
+    let known: Vec<_> = driver.games.keys().map(GameId::as_str).collect();
+    let hint = if known.is_empty() {
+        "the catalogue is empty".into()
+    } else {
+        format!("there are: {}", known.join(", "))
+    };
+    Problem::new(ProblemKind::NotFound, format!("there is no game `{game}`"), hint)
+}

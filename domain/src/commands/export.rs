@@ -1,0 +1,62 @@
+//! `world export`: a link that downloads the newest archive of a world.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    commands::{Context, Problem, ProblemKind, Reply},
+    driver::Driver,
+    ports::LinkError,
+    words,
+    world::{Archive, WorldName},
+};
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// The world.
+    pub name: WorldName,
+    /// For how long the link shall work.
+    pub length: Duration,
+}
+
+/// A link to an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Where to download it. Whoever has it can.
+    pub url: String,
+    /// Until when.
+    pub expires: Timestamp,
+    /// What it downloads.
+    pub archive: Archive,
+    /// What to say about it.
+    pub text: String,
+}
+
+/// The shortest and the longest life of a link.
+const LENGTHS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 24 * 60 * 60));
+
+pub(super) async fn run(export: &Export, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
+    let name = &export.name;
+    if !(LENGTHS.0..=LENGTHS.1).contains(&export.length) {
+        let text = format!("a link cannot last {}", words::length(export.length));
+        return Err(Problem::new(ProblemKind::BadInput, text, "choose 1 minute to 30 days"));
+    }
+    let (world, _) = driver.store.find(&context.guild, name).await.map_err(|e| Problem::loading(name, e))?;
+    let Some(archive) = world.archive else {
+        let text = format!("there is no archive of `{name}` yet");
+        return Err(Problem::new(ProblemKind::NotFound, text, "one is made whenever it goes to sleep"));
+    };
+    let expires = context.now + export.length;
+    let url = driver.archives.link(&world.id, &archive.id, expires).await.map_err(|error| match error {
+        LinkError::NotFound => {
+            let text = format!("the archive {} of `{name}` is not where it was put", archive.id);
+            Problem::new(ProblemKind::NotFound, text, "look for the file among the archives")
+        }
+        LinkError::Unavailable(why) => why.into(),
+    })?;
+    let (id, size, left) = (&archive.id, words::bytes(archive.size), words::length(export.length));
+    let text = format!("archive {id} of `{name}` ({size}); the link works for {left}");
+    Ok(Reply::Link(Link { url, expires, archive, text }))
+}

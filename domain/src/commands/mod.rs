@@ -1,0 +1,165 @@
+//! What people can ask for, shared by chat, command line and HTTP API: one file per command, this list of them all.
+
+use jiff::Timestamp;
+
+use crate::{
+    driver::{ApplyError, Driver},
+    game::Game,
+    ports::{CreateError, LoadError, Unavailable},
+    world::{BadName, GuildId, Person, World, WorldId, WorldName},
+};
+
+pub mod create;
+pub mod delete;
+pub mod export;
+pub mod games;
+pub mod keep;
+pub mod list;
+pub mod start;
+pub mod status;
+pub mod stop;
+
+/// Everything that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Which games there are.
+    Games,
+    /// Make a world.
+    Create(create::Create),
+    /// Which worlds there are.
+    List,
+    /// What a world is doing.
+    Status(WorldName),
+    /// Wake a world.
+    Start(WorldName),
+    /// Put a world to sleep.
+    Stop(WorldName),
+    /// Keep a world awake with nobody on.
+    Keep(keep::Keep),
+    /// Delete a world.
+    Delete(delete::Delete),
+    /// A link to the newest archive of a world.
+    Export(export::Export),
+}
+
+/// Who asks, for which guild, and what chance and the clock say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// The guild whose worlds are meant.
+    pub guild: GuildId,
+    /// The person.
+    pub by: Person,
+    /// The time.
+    pub now: Timestamp,
+    /// An id never used before, for a world that is created.
+    pub fresh_id: WorldId,
+}
+
+/// An answer to a command that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The games.
+    Games(Vec<Game>),
+    /// The worlds.
+    Worlds(Vec<World>),
+    /// One world, and what was done.
+    World {
+        /// The world as it is now.
+        world: Box<World>,
+        /// What was done, in a sentence.
+        text: String,
+    },
+    /// A link.
+    Link(export::Link),
+}
+
+/// What kind of answer a [`Problem`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// The request makes no sense as it is.
+    BadInput,
+    /// It names something that is not there.
+    NotFound,
+    /// The rules say no.
+    Refused,
+    /// Something is out of reach; trying again may help.
+    Unavailable,
+}
+
+/// Why a command was not carried out: a sentence, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind of answer it is.
+    pub kind: ProblemKind,
+    /// What is wrong.
+    pub text: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+impl Problem {
+    /// Returns a problem of `kind`.
+    pub fn new(kind: ProblemKind, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), hint: hint.into() }
+    }
+
+    fn no_world(name: &WorldName) -> Self {
+        Self::new(
+            ProblemKind::NotFound,
+            format!("there is no world `{name}`"),
+            "`world list` shows those that are there",
+        )
+    }
+
+    fn applying(name: &WorldName, error: ApplyError) -> Self {
+        match error {
+            ApplyError::NotFound => Self::no_world(name),
+            ApplyError::Refused(refusal) => {
+                Self::new(ProblemKind::Refused, refusal.to_string(), refusal.hint())
+            }
+            ApplyError::Unavailable(why) => why.into(),
+        }
+    }
+
+    fn loading(name: &WorldName, error: LoadError) -> Self {
+        Self::applying(name, error.into())
+    }
+
+    fn creating(name: &WorldName, error: CreateError) -> Self {
+        match error {
+            CreateError::NameTaken => Self::new(
+                ProblemKind::Refused,
+                format!("there is a world `{name}` already"),
+                "choose another name, or delete that one first",
+            ),
+            CreateError::Unavailable(why) => why.into(),
+        }
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(Unavailable(why): Unavailable) -> Self {
+        Self::new(ProblemKind::Unavailable, why, "nothing is lost; try again in a moment")
+    }
+}
+
+impl From<BadName> for Problem {
+    fn from(bad: BadName) -> Self {
+        Self::new(ProblemKind::BadInput, bad.to_string(), "nothing was changed")
+    }
+}
+
+/// Carries out `command`.
+pub async fn run(command: Command, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
+    match command {
+        Command::Games => Ok(games::run(driver)),
+        Command::Create(create) => create::run(create, context, driver).await,
+        Command::List => list::run(context, driver).await,
+        Command::Status(name) => status::run(&name, context, driver).await,
+        Command::Start(name) => start::run(&name, context, driver).await,
+        Command::Stop(name) => stop::run(&name, context, driver).await,
+        Command::Keep(keep) => keep::run(&keep, context, driver).await,
+        Command::Delete(delete) => delete::run(&delete, context, driver).await,
+        Command::Export(export) => export::run(&export, context, driver).await,
+    }
+}

@@ -1,0 +1,46 @@
+//! `world start`: wakes a world, or says who woke it and how far it is.
+
+use crate::{
+    commands::{Context, Problem, Reply},
+    driver::{Applied, Driver},
+    event::Event,
+    game::Game,
+    words,
+    world::{State, Then, WorldName},
+};
+
+pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
+    let start = Event::Start { by: context.by.clone() };
+    let applied = driver
+        .apply_to(&context.guild, name, &[start], context.now)
+        .await
+        .map_err(|error| Problem::applying(name, error))?;
+    let text = answer(&applied, driver.games.get(&applied.after.game), context);
+    Ok(Reply::World { world: Box::new(applied.after), text })
+}
+
+fn answer(Applied { before, after }: &Applied, game: Option<&Game>, context: &Context) -> String {
+    let name = &before.name;
+    match &before.state {
+        State::Asleep => format!("waking `{name}`, {}", words::to_go(after, game, context.now)),
+        State::Starting { launch, .. } => format!(
+            "`{name}` is already waking, {}, {}",
+            words::asked(&launch.asked, context.now),
+            words::to_go(before, game, context.now)
+        ),
+        State::Awake { launch, address, .. } => {
+            format!("`{name}` is already awake at {address}, {}", words::asked(&launch.asked, context.now))
+        }
+        State::Stopping { then: Then::Start(asked), .. } | State::Ending { then: Then::Start(asked), .. } => {
+            let asked = words::asked(asked, context.now);
+            format!("`{name}` is going to sleep; waking it right after was {asked}")
+        }
+        State::Stopping { then: Then::Sleep, .. } => {
+            format!("`{name}` is going to sleep; it is woken again as soon as it is saved")
+        }
+        State::Ending { then: Then::Sleep, .. } => {
+            format!("`{name}` is going to sleep; it is woken again as soon as its task has ended")
+        }
+        State::Deleting { .. } | State::Deleted { .. } => format!("`{name}` is deleted"),
+    }
+}

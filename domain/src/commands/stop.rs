@@ -1,0 +1,43 @@
+//! `world stop`: puts a world to sleep, whoever is on.
+
+use crate::{
+    commands::{Context, Problem, Reply},
+    driver::{Applied, Driver},
+    event::Event,
+    idle::Evidence,
+    words,
+    world::{State, Then, WorldName},
+};
+
+pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
+    let stop = Event::Stop { by: context.by.clone() };
+    let applied = driver
+        .apply_to(&context.guild, name, &[stop], context.now)
+        .await
+        .map_err(|error| Problem::applying(name, error))?;
+    let text = answer(&applied, context);
+    Ok(Reply::World { world: Box::new(applied.after), text })
+}
+
+fn answer(Applied { before, .. }: &Applied, context: &Context) -> String {
+    let name = &before.name;
+    match &before.state {
+        State::Asleep => format!("`{name}` is asleep already"),
+        State::Starting { launch, .. } => {
+            format!("`{name}` goes back to sleep; waking it was {}", words::asked(&launch.asked, context.now))
+        }
+        State::Awake { heard, .. } => match &heard.players {
+            Evidence::Players(_) => {
+                format!("`{name}` is going to sleep: saving first ({} on it)", heard.players)
+            }
+            Evidence::Empty | Evidence::Unknown(_) => format!("`{name}` is going to sleep: saving first"),
+        },
+        State::Stopping { then: Then::Start(asked), .. } | State::Ending { then: Then::Start(asked), .. } => {
+            format!("`{name}` is going to sleep and stays asleep; {} had wanted it woken again", asked.by)
+        }
+        State::Stopping { then: Then::Sleep, .. } | State::Ending { then: Then::Sleep, .. } => {
+            format!("`{name}` is going to sleep already")
+        }
+        State::Deleting { .. } | State::Deleted { .. } => format!("`{name}` is deleted"),
+    }
+}

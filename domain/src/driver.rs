@@ -1,0 +1,275 @@
+//! The driver: load, step, save, act. The only asynchronous logic of the domain.
+//!
+//! The front door calls [`Driver::apply`] (one read, one conditional write, one send), the worker [`Driver::look`], and
+//! a schedule [`Driver::sweep`]. Nothing is decided here.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::{
+    effect::{Effect, Orders, effects, orders},
+    event::{Event, Gone},
+    game::Game,
+    lifecycle::{require_current, step},
+    ports::{
+        ArchiveStore, Chat, Checked, CreateError, Directory, LaunchError, LaunchOrder, LoadError, Look,
+        Queue, RunningTask, Runtime, SaveError, Seen, Store, Ticket, Unavailable, Version,
+    },
+    refusal::Refusal,
+    world::{Archive, Force, GameId, Generation, GuildId, TaskId, World, WorldId, WorldName},
+};
+
+/// How often a conditional save is tried. Each try loses only to somebody else's success, and a world has few writers.
+const SAVE_TRIES: u32 = 16;
+
+/// Why an event was not applied.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ApplyError {
+    /// There is no such world.
+    #[error("no such world")]
+    NotFound,
+    /// The rules say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Something is out of reach.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<LoadError> for ApplyError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::NotFound => Self::NotFound,
+            LoadError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+/// What came of applying events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The world as it was read.
+    pub before: World,
+    /// The world as it is saved.
+    pub after: World,
+}
+
+/// The ports, and the games that worlds can be of.
+#[derive(Clone)]
+pub struct Driver {
+    /// World records.
+    pub store: Arc<dyn Store>,
+    /// Messages to the worker.
+    pub queue: Arc<dyn Queue>,
+    /// Tasks.
+    pub runtime: Arc<dyn Runtime>,
+    /// Archives.
+    pub archives: Arc<dyn ArchiveStore>,
+    /// Where people are told.
+    pub chat: Arc<dyn Chat>,
+    /// The catalogue.
+    pub games: Arc<BTreeMap<GameId, Game>>,
+}
+
+impl Driver {
+    /// Adds `world`.
+    pub async fn create(&self, world: &World) -> Result<(), CreateError> {
+        self.store.create(world).await
+    }
+
+    /// Lets `events` happen, in order, to the guild's world of that name.
+    pub async fn apply_to(
+        &self,
+        guild: &GuildId,
+        name: &WorldName,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Applied, ApplyError> {
+        let (world, version) = self.store.find(guild, name).await?;
+        self.save_stepped(world, version, events, now).await
+    }
+
+    /// Lets `events` happen, in order, to the world: all of them or, if one is refused, none.
+    pub async fn apply(&self, id: &WorldId, events: &[Event], now: Timestamp) -> Result<Applied, ApplyError> {
+        let (world, version) = self.store.load(id).await?;
+        self.save_stepped(world, version, events, now).await
+    }
+
+    async fn save_stepped(
+        &self,
+        mut before: World,
+        mut version: Version,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Applied, ApplyError> {
+        for _ in 0..SAVE_TRIES {
+            let after =
+                events.iter().try_fold(before.clone(), |world, event| step(&world, event.clone(), now))?;
+            if after == before {
+                return Ok(Applied { before, after });
+            }
+            match self.store.save(&after, version).await {
+                Ok(_) => {
+                    self.announce(&before, &after).await?;
+                    return Ok(Applied { before, after });
+                }
+                Err(SaveError::Conflict) => (before, version) = self.store.load(&before.id).await?,
+                Err(SaveError::Unavailable(why)) => return Err(why.into()),
+            }
+        }
+        Err(Unavailable("too many others change this world at the same time; try again".into()).into())
+    }
+
+    /// Sends the worker to a world that asks for something else than before.
+    async fn announce(&self, before: &World, after: &World) -> Result<(), Unavailable> {
+        if effects(before) == effects(after) {
+            return Ok(());
+        }
+        self.queue.send(&Look { world: after.id.clone() }).await
+    }
+
+    /// Performs what the saved state of the world asks for, and then lets the clock have its say: what is done in the last
+    /// moment, or by a control plane that was away for long, still counts.
+    pub async fn look(&self, id: &WorldId, now: Timestamp) -> Result<(), ApplyError> {
+        let (world, _) = self.store.load(id).await?;
+        let acted = self.perform(&world, now).await;
+        self.apply(id, &[Event::Tick], now).await?;
+        acted
+    }
+
+    /// Performs the effects of `world`. When what comes of one makes the world ask for something else, that is for the next
+    /// look, whose message is on its way.
+    async fn perform(&self, world: &World, now: Timestamp) -> Result<(), ApplyError> {
+        let wanted = effects(world);
+        for effect in wanted.clone() {
+            let Some(event) = self.act(world, effect).await? else { continue };
+            match self.apply(&world.id, &[event], now).await {
+                Ok(applied) if effects(&applied.after) != wanted => return Ok(()),
+                Ok(_) => {}
+                Err(ApplyError::Refused(Refusal::StaleLaunch { .. })) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Performs `effect` and returns what came of it.
+    async fn act(&self, world: &World, effect: Effect) -> Result<Option<Event>, Unavailable> {
+        match effect {
+            Effect::Launch(generation) => self.launch(world, generation).await,
+            Effect::Observe(generation, task) => self.observe(generation, task).await,
+            Effect::Find(generation) => self.find(world, generation).await.map(Some),
+            Effect::End(task, force) => self.runtime.end(&task, force).await.map(|()| None),
+            Effect::Check(generation, archive) => self.check(world, generation, archive).await.map(Some),
+            Effect::Erase => self.runtime.erase(&world.id).await.map(|()| Some(Event::Erased)),
+            Effect::Tell(notice) => self.chat.tell(world, &notice).await.map(|()| None),
+        }
+    }
+
+    async fn check(
+        &self,
+        world: &World,
+        generation: Generation,
+        archive: Archive,
+    ) -> Result<Event, Unavailable> {
+        Ok(match self.archives.check(&world.id, &archive).await? {
+            Checked::Whole => Event::Checked { generation, archive },
+            Checked::NotWhole => Event::CheckFailed { generation, archive },
+        })
+    }
+
+    async fn launch(&self, world: &World, generation: Generation) -> Result<Option<Event>, Unavailable> {
+        let order = LaunchOrder {
+            world: world.id.clone(),
+            generation,
+            game: world.game.clone(),
+            timers: world.timers,
+            port: world.port,
+            directory: if world.claimed.is_some() { Directory::MustExist } else { Directory::MayBeNew },
+        };
+        match self.runtime.launch(&order).await {
+            Ok(task) => Ok(Some(Event::Launched { generation, task })),
+            Err(LaunchError::Refused(why)) => Ok(Some(Event::LaunchRefused { generation, why })),
+            Err(LaunchError::Unavailable(why)) => Err(why),
+        }
+    }
+
+    async fn observe(&self, generation: Generation, task: TaskId) -> Result<Option<Event>, Unavailable> {
+        Ok(match self.runtime.observe(&task).await? {
+            Seen::There => None,
+            Seen::Gone(how) => Some(Event::TaskGone { generation, task: Some(task), how }),
+        })
+    }
+
+    async fn find(&self, world: &World, generation: Generation) -> Result<Event, Unavailable> {
+        let tasks = self.runtime.list().await?;
+        let found = tasks.into_iter().find(|t| t.world == world.id && t.generation == generation);
+        Ok(match found {
+            Some(RunningTask { task, .. }) => Event::Launched { generation, task },
+            None => Event::TaskGone { generation, task: None, how: Gone::NeverExisted },
+        })
+    }
+
+    /// Looks at every world that is not at rest, and ends every task that no world knows. Goes on past a world that
+    /// fails and returns what failed.
+    pub async fn sweep(&self, now: Timestamp) -> Result<Vec<(WorldId, ApplyError)>, Unavailable> {
+        let mut failed = Vec::new();
+        for id in self.store.unsettled().await? {
+            if let Err(error) = self.look(&id, now).await {
+                failed.push((id, error));
+            }
+        }
+        for task in self.runtime.list().await? {
+            if let Err(error) = self.end_orphan(&task).await {
+                failed.push((task.world, error.into()));
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn end_orphan(&self, task: &RunningTask) -> Result<(), Unavailable> {
+        if self.is_orphan(task).await? { self.runtime.end(&task.task, Force::Gentle).await } else { Ok(()) }
+    }
+
+    /// Tells whether no world knows the task. A launch that has named no task yet may be about to name this one.
+    async fn is_orphan(&self, task: &RunningTask) -> Result<bool, Unavailable> {
+        let world = match self.store.load(&task.world).await {
+            Ok((world, _)) => world,
+            Err(LoadError::NotFound) => return Ok(true),
+            Err(LoadError::Unavailable(why)) => return Err(why),
+        };
+        let current = world.launch().is_some_and(|launch| launch.generation == task.generation);
+        Ok(!current || world.task().is_some_and(|known| *known != task.task))
+    }
+
+    /// Returns a ticket to upload an archive of the launch, if it is the current one.
+    pub async fn ticket(
+        &self,
+        id: &WorldId,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Result<Ticket, ApplyError> {
+        let (world, _) = self.store.load(id).await?;
+        require_current(&world, generation)?;
+        Ok(self.archives.ticket(id, generation, now).await?)
+    }
+
+    /// Returns what the watchdog of the launch shall do, after `events` of its report have happened.
+    pub async fn report(
+        &self,
+        id: &WorldId,
+        generation: Generation,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Orders, ApplyError> {
+        match self.apply(id, events, now).await {
+            Ok(applied) => Ok(orders(&applied.after, generation)),
+            Err(ApplyError::Refused(Refusal::StaleLaunch { .. }) | ApplyError::NotFound) => {
+                Ok(Orders::Abandon)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

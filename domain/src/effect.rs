@@ -1,0 +1,122 @@
+//! What a saved state asks for: effects on the outside, notices to people, and orders to the watchdog.
+//!
+//! Derived from the state alone, so that each can be asked for again after a crash; nothing here changes a state.
+
+use jiff::Timestamp;
+
+use crate::{
+    idle::Evidence,
+    lifecycle::require_current,
+    world::{
+        Address, Archive, ArchiveId, Asked, Force, Generation, Heard, Outcome, StartStep, State, StopStep,
+        StopWhy, TaskId, World,
+    },
+};
+
+/// What the saved state asks of the outside. Each may be performed twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the runtime for the task of the launch.
+    Launch(Generation),
+    /// See whether the task is still there.
+    Observe(Generation, TaskId),
+    /// See whether the runtime has a task for the launch, of which none is known.
+    Find(Generation),
+    /// End the task.
+    End(TaskId, Force),
+    /// Compare the uploaded archive with what the watchdog says of it.
+    Check(Generation, Archive),
+    /// Remove the world's files.
+    Erase,
+    /// Show people what is so.
+    Tell(Notice),
+}
+
+/// What people are shown of a world without asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Somebody wakes it.
+    Waking(Asked),
+    /// Players can join.
+    Awake(Address),
+    /// It will go to sleep at this time unless somebody joins or asks it to stay.
+    Warned(Timestamp),
+    /// It will go to sleep at this time, whoever is on.
+    CapNear(Timestamp),
+    /// It is being saved, and why.
+    Stopping(StopWhy),
+    /// It sleeps, and what the last launch came to.
+    Asleep(Option<Outcome>),
+    /// It is gone.
+    Deleted,
+}
+
+/// Returns what the saved state of `world` asks for, in order.
+pub fn effects(world: &World) -> Vec<Effect> {
+    let generation = world.generation;
+    let observe = |task: &TaskId| Effect::Observe(generation, task.clone());
+    let acts = match &world.state {
+        State::Asleep | State::Deleted { .. } => vec![],
+        State::Starting { step: StartStep::Launching, .. } => vec![Effect::Launch(generation)],
+        State::Starting { step: StartStep::Launched { task } | StartStep::Claimed { task }, .. }
+        | State::Awake { task, .. } => vec![observe(task)],
+        State::Stopping { step: StopStep::Uploaded(_, archive), .. } => {
+            vec![Effect::Check(generation, archive.clone())]
+        }
+        State::Stopping { task, .. } => vec![observe(task)],
+        State::Ending { task: Some(task), force, .. } => {
+            vec![Effect::End(task.clone(), *force), observe(task)]
+        }
+        State::Ending { task: None, .. } => vec![Effect::Find(generation)],
+        State::Deleting { .. } => vec![Effect::Erase],
+    };
+    acts.into_iter().chain(notice(world).map(Effect::Tell)).collect()
+}
+
+fn notice(world: &World) -> Option<Notice> {
+    match &world.state {
+        State::Asleep => Some(Notice::Asleep(world.last.as_ref().map(|s| s.outcome.clone()))),
+        State::Starting { launch, .. } => Some(Notice::Waking(launch.asked.clone())),
+        State::Awake { heard: Heard { stops_at: Some(at), players: Evidence::Players(_), .. }, .. } => {
+            Some(Notice::CapNear(*at))
+        }
+        State::Awake { heard: Heard { stops_at: Some(at), .. }, .. } => Some(Notice::Warned(*at)),
+        State::Awake { address, .. } => Some(Notice::Awake(address.clone())),
+        State::Stopping { why, .. } => Some(Notice::Stopping(why.clone())),
+        State::Ending { .. } | State::Deleting { .. } => None,
+        State::Deleted { .. } => Some(Notice::Deleted),
+    }
+}
+
+/// What a watchdog is told in answer to its report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Orders {
+    /// Go on; the idle timers are off until the given time.
+    Run {
+        /// Until when the world is to be kept awake.
+        keep_until: Option<Timestamp>,
+    },
+    /// Save, archive, upload.
+    Stop(StopWhy),
+    /// The archive of this id is not whole: make another one.
+    UploadAgain(ArchiveId),
+    /// Nothing more is wanted: end, after the archive of this launch was found whole or was given up.
+    End,
+    /// This launch is not the current one: save, end, and upload nothing.
+    Abandon,
+}
+
+/// Returns what the watchdog of launch `generation` shall do.
+pub fn orders(world: &World, generation: Generation) -> Orders {
+    if require_current(world, generation).is_err() {
+        return Orders::Abandon;
+    }
+    match &world.state {
+        State::Starting { .. } => Orders::Run { keep_until: None },
+        State::Awake { keep, .. } => Orders::Run { keep_until: keep.as_ref().map(|(_, until)| *until) },
+        State::Stopping { step: StopStep::Rejected(_, id), .. } => Orders::UploadAgain(id.clone()),
+        State::Stopping { why, .. } => Orders::Stop(why.clone()),
+        State::Ending { .. } => Orders::End,
+        State::Asleep | State::Deleting { .. } | State::Deleted { .. } => Orders::Abandon,
+    }
+}

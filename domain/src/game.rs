@@ -1,0 +1,160 @@
+//! What a catalogue entry says about a game: how to run, see, save and stop its server.
+//!
+//! Only the type stands here; `games` reads and checks the entries.
+
+use std::{fmt, time::Duration};
+
+use crate::{idle::Timers, world::GameId};
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// One port that the server binds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// What it is for: `game`, `query`.
+    pub name: String,
+    /// Its number.
+    pub number: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// The signal that makes a server save and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT.
+    Int,
+    /// SIGTERM.
+    Term,
+    /// SIGHUP.
+    Hup,
+    /// SIGQUIT.
+    Quit,
+}
+
+/// How the server is stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// The signal for the game's process.
+    pub signal: Signal,
+    /// How long the save may take before it is given up and the process killed.
+    pub grace: Duration,
+}
+
+/// How a launch becomes ready. Every port is bound then, and the healthcheck, where there is one, succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// How long it takes as a rule, from the launch.
+    pub typical: Duration,
+    /// After how long it has failed.
+    pub limit: Duration,
+}
+
+/// What a save consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Save {
+    /// Paths, relative to the world's files, that a save writes.
+    pub paths: Vec<String>,
+    /// Paths that an archive leaves out.
+    pub exclude: Vec<String>,
+}
+
+/// How the game itself is asked for its players.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// The protocol, by `gamedig`'s name of it.
+    pub protocol: String,
+    /// The name of the port that answers.
+    pub port: String,
+}
+
+/// The POSIX shell scripts that run the server as plain processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scripts {
+    /// The Debian packages that it needs.
+    pub packages: Vec<String>,
+    /// Runs before each start; prepares the directory or says why it cannot be run here.
+    pub bootstrap: Option<String>,
+    /// Becomes the server's process.
+    pub start: String,
+    /// Stops the server instead of the bare signal.
+    pub stop: Option<String>,
+    /// Succeeds when the server accepts players.
+    pub healthcheck: Option<String>,
+}
+
+/// A kind of server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Game {
+    /// Its id.
+    pub id: GameId,
+    /// Its name as people write it.
+    pub name: String,
+    /// The container image of its server.
+    pub image: String,
+    /// The processor architectures that the image exists for, in Docker's words.
+    pub architectures: Vec<String>,
+    /// CPU units, 1024 to a core.
+    pub cpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// The ports it binds; the first is the one that players type.
+    pub ports: Vec<Port>,
+    /// What a save consists of.
+    pub save: Save,
+    /// How it is stopped.
+    pub stop: Stop,
+    /// How it becomes ready.
+    pub ready: Ready,
+    /// When its worlds go to sleep unless they say otherwise.
+    pub timers: Timers,
+    /// How it is asked for its players.
+    pub query: Option<Query>,
+    /// How it runs as plain processes.
+    pub scripts: Option<Scripts>,
+}
+
+impl Game {
+    /// Returns the port that players type.
+    pub fn main_port(&self) -> u16 {
+        self.ports.first().map_or(0, |p| p.number)
+    }
+
+    /// Returns the game with all its ports shifted so that the first is `base`, or nothing if one would leave 1..=65535.
+    pub fn at_port(mut self, base: u16) -> Option<Self> {
+        let shift = i32::from(base) - i32::from(self.main_port());
+        for port in &mut self.ports {
+            port.number = u16::try_from(i32::from(port.number) + shift).ok().filter(|n| *n > 0)?;
+        }
+        Some(self)
+    }
+
+    /// Returns the numbers of its ports of `protocol`.
+    pub fn ports_of(&self, protocol: Protocol) -> Vec<u16> {
+        self.ports.iter().filter(|p| p.protocol == protocol).map(|p| p.number).collect()
+    }
+
+    /// Returns the protocols it uses, each once.
+    pub fn protocols(&self) -> Vec<Protocol> {
+        let mut all: Vec<_> = self.ports.iter().map(|p| p.protocol).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}

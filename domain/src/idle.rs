@@ -1,0 +1,435 @@
+//! When a server is empty enough to sleep: evidence at one moment, and evidence over time.
+//!
+//! Two pure functions. [`combine`] makes one [`Evidence`] of what several sources saw; [`Watch::sample`] decides from
+//! those over time whether to keep, warn or stop. What was not observed is unknown, and unknown is never empty: it stops
+//! the idle timers, and only the hard cap goes on.
+
+use std::{fmt, time::Duration};
+
+use thiserror::Error;
+
+use crate::{game::Protocol, world::StopWhy};
+
+/// What was seen of the players.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// At least this many are on; never 0.
+    Players(u32),
+    /// Nobody is on: it was possible to see them, and there were none.
+    Empty,
+    /// Nobody could tell; why.
+    Unknown(String),
+}
+
+impl Evidence {
+    /// Returns `Players(n)`, or `Empty` for 0.
+    pub fn count(n: u32) -> Self {
+        if n == 0 { Self::Empty } else { Self::Players(n) }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Players(1) => f.write_str("1 player"),
+            Self::Players(n) => write!(f, "{n} players"),
+            Self::Empty => f.write_str("nobody on"),
+            Self::Unknown(why) => write!(f, "players unknown: {why}"),
+        }
+    }
+}
+
+/// Where evidence comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// `/proc/net/{tcp,tcp6,udp,udp6}`: exact for TCP, blind for the peers of an unconnected UDP socket.
+    SocketTables,
+    /// Datagrams seen on a packet socket: exact for UDP.
+    PacketPeers,
+    /// The kernel's count of received datagrams: tells that somebody is there, not how many.
+    DatagramRate,
+}
+
+impl Source {
+    /// Returns the words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SocketTables => "socket tables",
+            Self::PacketPeers => "packet peers",
+            Self::DatagramRate => "datagram rate",
+        }
+    }
+}
+
+/// What one source says about the players who use one protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Who says so.
+    pub source: Source,
+    /// Which of the game's protocols it speaks of.
+    pub protocol: Protocol,
+    /// What it saw.
+    pub evidence: Evidence,
+}
+
+/// Combines what the sources say about a game that uses the protocols `needed`.
+///
+/// For each protocol the most exact source that could see decides: packet peers tell list pings from players, so the
+/// datagram rate counts only without them. Whoever plays over two protocols is one player, so the larger figure holds.
+/// The server is empty when every protocol is.
+pub fn combine(needed: &[Protocol], sightings: &[Sighting]) -> Evidence {
+    let verdicts: Vec<_> = needed.iter().map(|p| decide(*p, sightings)).collect();
+    let players =
+        verdicts.iter().filter_map(|v| if let Evidence::Players(n) = v { Some(*n) } else { None }).max();
+    if let Some(n) = players {
+        return Evidence::count(n);
+    }
+    let unknown = verdicts.into_iter().find(|v| matches!(v, Evidence::Unknown(_)));
+    unknown.unwrap_or(if needed.is_empty() {
+        Evidence::Unknown("the game has no ports".into())
+    } else {
+        Evidence::Empty
+    })
+}
+
+/// Returns what is known about the players who use `protocol`.
+fn decide(protocol: Protocol, sightings: &[Sighting]) -> Evidence {
+    let about = || sightings.iter().filter(|s| s.protocol == protocol);
+    let exactness = |s: &&Sighting| match s.source {
+        Source::SocketTables => 0,
+        Source::PacketPeers => 1,
+        Source::DatagramRate => 2,
+    };
+    // A connected UDP socket shows a player even to the tables, which are otherwise blind there.
+    let best = about().filter(|s| !matches!(s.evidence, Evidence::Unknown(_))).min_by_key(exactness);
+    match best {
+        Some(sighting) => sighting.evidence.clone(),
+        None => Evidence::Unknown(reasons(about())),
+    }
+}
+
+/// Joins the reasons of sources that could not see.
+fn reasons<'a>(sightings: impl Iterator<Item = &'a Sighting>) -> String {
+    let reasons: Vec<_> = sightings
+        .filter_map(|s| match &s.evidence {
+            Evidence::Unknown(why) => Some(format!("{}: {why}", s.source.name())),
+            Evidence::Players(_) | Evidence::Empty => None,
+        })
+        .collect();
+    if reasons.is_empty() { "no source".into() } else { reasons.join("; ") }
+}
+
+/// When an awake world goes to sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// How long to wait for the first player.
+    pub never_joined: Duration,
+    /// How long to wait after the last player has left.
+    pub last_left: Duration,
+    /// How long before a stop players and channel are warned.
+    pub warning: Duration,
+    /// How long a launch may last at the very most, whoever is on.
+    pub cap: Duration,
+}
+
+/// Says which timer is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{name}` is {seconds} s: use {least} s to {most} s")]
+pub struct BadTimer {
+    /// The timer.
+    pub name: &'static str,
+    /// What it is set to.
+    pub seconds: u64,
+    /// The least that is allowed.
+    pub least: u64,
+    /// The most that is allowed.
+    pub most: u64,
+}
+
+impl Timers {
+    /// What holds where neither the game nor the person says otherwise.
+    pub const DEFAULT: Self = Self {
+        never_joined: Duration::from_secs(15 * 60),
+        last_left: Duration::from_secs(10 * 60),
+        warning: Duration::from_secs(2 * 60),
+        cap: Duration::from_secs(12 * 60 * 60),
+    };
+
+    /// Returns the timers if each is in its range: idle timers 5 s to 1 day, warning 0 s to 1 h, cap 30 s to 7 days.
+    pub fn checked(self) -> Result<Self, BadTimer> {
+        const DAY: u64 = 24 * 60 * 60;
+        let check = |name, value: Duration, least, most| {
+            let seconds = value.as_secs();
+            if (least..=most).contains(&seconds) {
+                Ok(())
+            } else {
+                Err(BadTimer { name, seconds, least, most })
+            }
+        };
+        check("never_joined", self.never_joined, 5, DAY)?;
+        check("last_left", self.last_left, 5, DAY)?;
+        check("warning", self.warning, 0, 60 * 60)?;
+        check("cap", self.cap, 30, 7 * DAY)?;
+        Ok(self)
+    }
+}
+
+/// One look at the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Monotonic time since the game was ready.
+    pub at: Duration,
+    /// Who is on.
+    pub players: Evidence,
+    /// Whether the game's ports are bound.
+    pub listening: Listening,
+    /// Whether a person wants it awake whoever is on.
+    pub held: Held,
+}
+
+/// Whether the game's ports are bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listening {
+    /// All of them are.
+    Yes,
+    /// At least one is not.
+    No,
+    /// The tables could not be read.
+    Unknown,
+}
+
+/// Whether a person wants the world awake whoever is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// The idle timers are off.
+    Yes,
+    /// They run.
+    No,
+}
+
+/// What to do after a sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Keep,
+    /// Go on, but say that the stop is near.
+    Warn {
+        /// The time left.
+        left: Duration,
+    },
+    /// Begin to stop.
+    Stop(StopWhy),
+}
+
+/// The evidence gathered since the game was ready.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Watch {
+    last: Option<Duration>,
+    joined: bool,
+    empty_for: Duration,
+    deaf_for: Duration,
+}
+
+impl Watch {
+    /// The most that one sample may add to a timer. After a pause (a frozen watchdog, a suspended host) the time in
+    /// between was not observed, and what was not observed is not empty.
+    pub const LONGEST_GAP: Duration = Duration::from_secs(10);
+
+    /// How long the game's ports may be unbound. A server that reloads its world closes them for some seconds.
+    pub const DEAF_LIMIT: Duration = Duration::from_secs(60);
+
+    /// Adds `sample` and decides.
+    pub fn sample(&mut self, sample: &Sample, timers: &Timers) -> Verdict {
+        let since =
+            self.last.map_or(Duration::ZERO, |last| sample.at.saturating_sub(last)).min(Self::LONGEST_GAP);
+        self.last = Some(sample.at);
+        self.count_empty(sample, since);
+        self.count_deaf(sample, since);
+        self.decide(sample, timers)
+    }
+
+    fn count_empty(&mut self, sample: &Sample, since: Duration) {
+        match (&sample.players, sample.held) {
+            (Evidence::Players(_), _) => {
+                self.joined = true;
+                self.empty_for = Duration::ZERO;
+            }
+            (_, Held::Yes) => self.empty_for = Duration::ZERO,
+            (Evidence::Empty, Held::No) => self.empty_for += since,
+            (Evidence::Unknown(_), Held::No) => {}
+        }
+    }
+
+    fn count_deaf(&mut self, sample: &Sample, since: Duration) {
+        match (sample.listening, &sample.players) {
+            (Listening::Yes, _) | (_, Evidence::Players(_)) => self.deaf_for = Duration::ZERO,
+            (Listening::No, _) => self.deaf_for += since,
+            (Listening::Unknown, _) => {}
+        }
+    }
+
+    fn decide(&self, sample: &Sample, timers: &Timers) -> Verdict {
+        let (limit, idle) = if self.joined {
+            (timers.last_left, StopWhy::LastLeft)
+        } else {
+            (timers.never_joined, StopWhy::NeverJoined)
+        };
+        let until_cap = timers.cap.saturating_sub(sample.at);
+        let until_idle = limit.saturating_sub(self.empty_for);
+        let idling = sample.players == Evidence::Empty && sample.held == Held::No;
+        if until_cap.is_zero() {
+            Verdict::Stop(StopWhy::Cap)
+        } else if self.deaf_for >= Self::DEAF_LIMIT {
+            Verdict::Stop(StopWhy::Deaf)
+        } else if idling && until_idle.is_zero() {
+            Verdict::Stop(idle)
+        } else if idling && until_idle.min(until_cap) <= timers.warning {
+            Verdict::Warn { left: until_idle.min(until_cap) }
+        } else if until_cap <= timers.warning {
+            Verdict::Warn { left: until_cap }
+        } else {
+            Verdict::Keep
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use std::fmt::Write;
+
+    fn sighting(source: Source, protocol: Protocol, evidence: Evidence) -> Sighting {
+        Sighting { source, protocol, evidence }
+    }
+
+    #[test]
+    fn packet_peers_overrule_the_rate_because_they_know_pings() {
+        let seen = [
+            sighting(Source::DatagramRate, Protocol::Udp, Evidence::Players(1)),
+            sighting(Source::PacketPeers, Protocol::Udp, Evidence::Empty),
+        ];
+        assert_eq!(combine(&[Protocol::Udp], &seen), Evidence::Empty);
+    }
+
+    #[test]
+    fn without_packet_peers_the_rate_tells() {
+        let seen = [
+            sighting(Source::SocketTables, Protocol::Udp, Evidence::Unknown("unconnected".into())),
+            sighting(Source::PacketPeers, Protocol::Udp, Evidence::Unknown("no CAP_NET_RAW".into())),
+            sighting(Source::DatagramRate, Protocol::Udp, Evidence::Players(1)),
+        ];
+        assert_eq!(combine(&[Protocol::Udp], &seen), Evidence::Players(1));
+    }
+
+    #[test]
+    fn one_blind_protocol_makes_the_whole_unknown() {
+        let seen = [
+            sighting(Source::SocketTables, Protocol::Tcp, Evidence::Empty),
+            sighting(Source::PacketPeers, Protocol::Udp, Evidence::Unknown("no CAP_NET_RAW".into())),
+        ];
+        expect!["players unknown: packet peers: no CAP_NET_RAW"]
+            .assert_eq(&combine(&[Protocol::Tcp, Protocol::Udp], &seen).to_string());
+    }
+
+    #[test]
+    fn players_on_one_protocol_are_players() {
+        let seen = [
+            sighting(Source::SocketTables, Protocol::Tcp, Evidence::Players(2)),
+            sighting(Source::PacketPeers, Protocol::Udp, Evidence::Unknown("no CAP_NET_RAW".into())),
+        ];
+        assert_eq!(combine(&[Protocol::Tcp, Protocol::Udp], &seen), Evidence::Players(2));
+    }
+
+    #[test]
+    fn never_joined_and_last_left_are_different_timers() {
+        check("31:e", expect!["t=21 warn 10; t=31 stop NeverJoined"]);
+        check("5:e 3:p 20:e", expect!["t=18 warn 10; t=28 stop LastLeft"]);
+    }
+
+    #[test]
+    fn a_player_keeps_it_awake_until_the_cap() {
+        check("100:p", expect!["t=90 warn 10; t=100 stop Cap"]);
+    }
+
+    #[test]
+    fn unknown_is_not_empty_and_only_pauses_the_timer() {
+        check("100:?", expect!["t=90 warn 10; t=100 stop Cap"]);
+        check("15:e 40:? 20:e", expect!["t=61 warn 10; t=71 stop NeverJoined"]);
+    }
+
+    #[test]
+    fn a_held_world_does_not_idle_and_starts_its_timer_anew() {
+        check("25:e 20:h 35:e", expect!["t=21 warn 10; t=26 keep; t=65 warn 10; t=75 stop NeverJoined"]);
+    }
+
+    #[test]
+    fn a_paused_watchdog_has_observed_nothing_meanwhile() {
+        let mut watch = Watch::default();
+        let timers = timers();
+        let mut at = |s| {
+            let at = Duration::from_secs(s);
+            let sample = Sample { at, players: Evidence::Empty, listening: Listening::Yes, held: Held::No };
+            watch.sample(&sample, &timers)
+        };
+        assert_eq!(at(1), Verdict::Keep);
+        assert_eq!(at(80), Verdict::Keep);
+    }
+
+    #[test]
+    fn a_game_that_no_longer_listens_is_stopped_after_its_chance() {
+        let timers =
+            Timers { never_joined: Duration::from_secs(1000), cap: Duration::from_secs(1000), ..timers() };
+        let deaf = |at: u64| {
+            let players = Evidence::Unknown("not listening".into());
+            Sample { at: Duration::from_secs(at), players, listening: Listening::No, held: Held::No }
+        };
+        let mut watch = Watch::default();
+        let stop = (0..100).find(|at| watch.sample(&deaf(*at), &timers) == Verdict::Stop(StopWhy::Deaf));
+        assert_eq!(stop, Some(60));
+    }
+
+    fn timers() -> Timers {
+        let s = Duration::from_secs;
+        Timers { never_joined: s(30), last_left: s(20), warning: s(10), cap: s(100) }
+    }
+
+    /// Plays `script` (seconds:what, with e = empty, p = a player, ? = unknown, h = held) at one sample a second and
+    /// compares the changes of the verdict.
+    fn check(script: &str, expected: Expect) {
+        let (mut watch, mut at, mut before, mut story) = (Watch::default(), 0, Verdict::Keep, String::new());
+        for part in script.split(' ') {
+            let (seconds, what) = part.split_once(':').unwrap();
+            for _ in 0..seconds.parse().unwrap() {
+                at += 1;
+                let verdict = watch.sample(&sample(at, what), &timers());
+                tell(&mut story, at, &before, &verdict);
+                if matches!(verdict, Verdict::Stop(_)) {
+                    return expected.assert_eq(&story);
+                }
+                before = verdict;
+            }
+        }
+        expected.assert_eq(&story);
+    }
+
+    fn sample(at: u64, what: &str) -> Sample {
+        let players = match what {
+            "p" => Evidence::Players(1),
+            "?" => Evidence::Unknown("test".into()),
+            _ => Evidence::Empty,
+        };
+        let held = if what == "h" { Held::Yes } else { Held::No };
+        Sample { at: Duration::from_secs(at), players, listening: Listening::Yes, held }
+    }
+
+    fn tell(story: &mut String, at: u64, before: &Verdict, verdict: &Verdict) {
+        let gap = if story.is_empty() { "" } else { "; " };
+        match (before, verdict) {
+            (Verdict::Warn { .. }, Verdict::Warn { .. }) | (Verdict::Keep, Verdict::Keep) => {}
+            (_, Verdict::Keep) => write!(story, "{gap}t={at} keep").unwrap(),
+            (_, Verdict::Warn { left }) => write!(story, "{gap}t={at} warn {}", left.as_secs()).unwrap(),
+            (_, Verdict::Stop(why)) => write!(story, "{gap}t={at} stop {why:?}").unwrap(),
+        }
+    }
+}

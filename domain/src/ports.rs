@@ -1,0 +1,241 @@
+//! The ports: what the driver needs of the outside, as the smallest traits that serve it, with what each promises.
+//!
+//! An error here holds only what every reasonable implementation can suffer. Each port has a `contract` test beside its
+//! adapters which every implementation passes, the in-memory ones in `sim` too.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::time::Duration;
+use thiserror::Error;
+
+use crate::{
+    effect::Notice,
+    event::Gone,
+    idle::Timers,
+    world::{Archive, ArchiveId, Force, GameId, Generation, GuildId, TaskId, World, WorldId, WorldName},
+};
+
+/// The outside did not do it, perhaps only now: trying again is right, and it may have taken effect all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// Counts the saves of one world; says which state was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+/// Why a world was not created.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CreateError {
+    /// The guild has a world of this name that is not deleted.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The store is out of reach.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a world was not loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LoadError {
+    /// There is none.
+    #[error("no such world")]
+    NotFound,
+    /// The store is out of reach, or the record cannot be read.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a world was not saved.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SaveError {
+    /// Somebody saved it since it was read.
+    #[error("the world was changed meanwhile")]
+    Conflict,
+    /// The store is out of reach; the save may have taken effect.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// World records.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Adds `world` unless its guild has one of its name that is not deleted.
+    async fn create(&self, world: &World) -> Result<(), CreateError>;
+
+    /// Returns the world and the version read, including every save that was confirmed before.
+    async fn load(&self, id: &WorldId) -> Result<(World, Version), LoadError>;
+
+    /// Returns the guild's world of that name, unless it is deleted.
+    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<(World, Version), LoadError>;
+
+    /// Returns the guild's worlds that are not deleted, by name.
+    async fn list(&self, guild: &GuildId) -> Result<Vec<World>, Unavailable>;
+
+    /// Saves `world` if the stored version is still `read`; otherwise `Conflict`. Once confirmed it is durable.
+    async fn save(&self, world: &World, read: Version) -> Result<Version, SaveError>;
+
+    /// Returns the ids of all worlds, of all guilds, whose state is neither `Asleep` nor `Deleted`.
+    async fn unsettled(&self) -> Result<Vec<WorldId>, Unavailable>;
+}
+
+/// A message: "look at this world".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The world.
+    pub world: WorldId,
+}
+
+/// One delivery of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What to confirm with.
+    pub receipt: String,
+    /// The message.
+    pub look: Look,
+    /// How often it was delivered, this time included.
+    pub attempt: u32,
+}
+
+/// Messages to the worker: at least once, in any order.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Adds a message. Once confirmed it is durable.
+    async fn send(&self, look: &Look) -> Result<(), Unavailable>;
+
+    /// Returns up to `most` messages, which nobody else is given until `invisible` is over, or at once none.
+    async fn receive(&self, most: usize, invisible: Duration) -> Result<Vec<Delivery>, Unavailable>;
+
+    /// Removes a delivered message. Doing so twice, or too late, is no error.
+    async fn done(&self, receipt: &str) -> Result<(), Unavailable>;
+}
+
+/// What the runtime is asked to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchOrder {
+    /// The world.
+    pub world: WorldId,
+    /// Which launch. World and generation make the launch idempotent.
+    pub generation: Generation,
+    /// The game.
+    pub game: GameId,
+    /// When it goes to sleep.
+    pub timers: Timers,
+    /// The first port, if it is not the runtime's choice.
+    pub port: Option<u16>,
+    /// Whether the world's directory must be there already.
+    pub directory: Directory,
+}
+
+/// Whether a world's directory must be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directory {
+    /// No launch has owned it yet: it may be made.
+    MayBeNew,
+    /// A launch owned it before: an empty or foreign one is a fault.
+    MustExist,
+}
+
+/// Why nothing was launched.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LaunchError {
+    /// It will not work by trying again; why, for people.
+    #[error("{0}")]
+    Refused(String),
+    /// It may work by trying again, or may even have worked.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// What the runtime sees of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It is there, on its way up, up, or on its way down.
+    There,
+    /// It is gone; how it ended.
+    Gone(Gone),
+}
+
+/// A task that the runtime has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningTask {
+    /// The task.
+    pub task: TaskId,
+    /// The world that it was launched for.
+    pub world: WorldId,
+    /// The launch that it was launched for.
+    pub generation: Generation,
+}
+
+/// Tasks.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Starts the task of the launch, or returns the one that was started for it before, running or not.
+    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError>;
+
+    /// Returns whether the task is there. A task that was never known is gone.
+    async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable>;
+
+    /// Begins to end the task. No error if it is gone, or ending already.
+    async fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable>;
+
+    /// Returns every task of ours that is there.
+    async fn list(&self) -> Result<Vec<RunningTask>, Unavailable>;
+
+    /// Removes the files of a deleted world. No error if they are gone.
+    async fn erase(&self, world: &WorldId) -> Result<(), Unavailable>;
+}
+
+/// Where and how one archive is uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The archive's id.
+    pub id: ArchiveId,
+    /// Where to PUT it, signed, for a while.
+    pub url: String,
+}
+
+/// Why there is no link.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LinkError {
+    /// There is no such archive.
+    #[error("no such archive")]
+    NotFound,
+    /// The archives are out of reach.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// What the receiving side has of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// Exactly the size and the digest that were claimed.
+    Whole,
+    /// Something else, or nothing.
+    NotWhole,
+}
+
+/// Checked copies of worlds.
+#[async_trait]
+pub trait ArchiveStore: Send + Sync {
+    /// Returns a ticket for one upload of an archive of the launch, which `now` makes unique within it.
+    async fn ticket(
+        &self,
+        world: &WorldId,
+        launch: Generation,
+        now: Timestamp,
+    ) -> Result<Ticket, Unavailable>;
+
+    /// Compares what was received with what is claimed, by size and digest computed on the receiving side.
+    async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable>;
+
+    /// Returns a link that downloads the archive until `expires`.
+    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<String, LinkError>;
+}
+
+/// Where people are told what happens without asking.
+#[async_trait]
+pub trait Chat: Send + Sync {
+    /// Shows `notice` about `world`; showing it again changes nothing that people see.
+    async fn tell(&self, world: &World, notice: &Notice) -> Result<(), Unavailable>;
+}

@@ -1,0 +1,181 @@
+//! A world in every situation, by name, and the short script that brings it there.
+//!
+//! A script is a list of steps, `seconds event`, parted by `;`: `0 start ann; 1 launched; 30 claimed`. An event belongs
+//! to the current launch, or to launch 1 if it ends in `@1`; the task of launch 1 is `t1` unless another one is named.
+
+use std::time::Duration;
+
+use domain::{
+    Timestamp,
+    event::{Event, Gone},
+    idle::{Evidence, Timers},
+    lifecycle::{NewWorld, create, step},
+    world::{
+        Address, Archive, ArchiveId, GameId, Generation, GuildId, Person, Proof, Sha256, StopWhy, TaskId,
+        World, WorldId, WorldName,
+    },
+};
+
+/// Every situation: its name, the one that it follows, and what happens then.
+pub(crate) const SITUATIONS: &[(&str, &str, &str)] = &[
+    ("new", "", ""),
+    ("launching", "new", "0 start ann"),
+    ("launched", "launching", "1 launched"),
+    ("claimed", "launched", "30 claimed"),
+    ("awake", "claimed", "90 ready; 100 seen 2"),
+    ("warned", "awake", "700 seen 0 820"),
+    ("kept", "awake", "700 keep ann 3700"),
+    ("asked", "awake", "800 stop bob"),
+    ("asked+again", "asked", "805 start cyd"),
+    ("saving", "asked", "810 began left"),
+    ("saved", "saving", "840 saved fresh"),
+    ("saved+again", "saved", "841 start cyd"),
+    ("uploaded", "saved", "860 uploaded a1"),
+    ("rejected", "uploaded", "870 unwhole a1"),
+    ("ending", "uploaded", "870 checked a1"),
+    ("ending+again", "ending", "871 start cyd"),
+    ("killing", "ending", "1110 tick"),
+    ("unnamed", "launching", "5 stop bob"),
+    ("unnamed+again", "unnamed", "6 start cyd"),
+    ("asleep", "ending", "880 gone"),
+    ("failed", "launching", "2 unlaunchable"),
+    ("lost", "awake", "800 gone oom"),
+    ("unsaved", "saved", "850 unarchived; 900 gone"),
+    ("deleting", "asleep", "1000 delete ann valhalla"),
+    ("deleted", "deleting", "1001 erased"),
+];
+
+/// Returns the world in the situation of that name, and the second in which it came there.
+pub(crate) fn situation(name: &str) -> (World, u64) {
+    let Some((_, earlier, then)) = SITUATIONS.iter().find(|(n, ..)| *n == name) else {
+        return (world(), 0);
+    };
+    steps(then).into_iter().fold(situation(earlier), |(world, _), (second, text)| {
+        let next = step(&world, event(text, &world), at(second));
+        (next.unwrap_or_else(|refusal| panic!("{name}: {text}: {refusal}")), second)
+    })
+}
+
+/// Returns a new world.
+pub(crate) fn world() -> World {
+    let new = NewWorld {
+        id: WorldId::parse("w1").unwrap(),
+        guild: GuildId::parse("local").unwrap(),
+        name: WorldName::parse("valhalla").unwrap(),
+        game: GameId::parse("valheim").unwrap(),
+        timers: Timers::DEFAULT,
+        port: None,
+    };
+    create(new, person("ann"), at(0))
+}
+
+/// Returns the moment that many seconds into the story.
+pub(crate) fn at(second: u64) -> Timestamp {
+    Timestamp::from_second(1_767_290_400).unwrap() + Duration::from_secs(second)
+}
+
+/// Parts a script into its steps.
+pub(crate) fn steps(script: &str) -> Vec<(u64, &str)> {
+    script
+        .split(';')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| {
+            let (second, event) = text.split_once(' ').unwrap();
+            (second.parse().unwrap(), event)
+        })
+        .collect()
+}
+
+/// Returns the event that `text` describes, of the current launch of `world` unless it says otherwise.
+pub(crate) fn event(text: &str, world: &World) -> Event {
+    let (text, generation) = match text.split_once(" @") {
+        Some((text, generation)) => (text, Generation(generation.parse().unwrap())),
+        None => (text, world.generation),
+    };
+    let task = || task(&format!("t{generation}"));
+    match text.split(' ').collect::<Vec<_>>()[..] {
+        ["start", by] => Event::Start { by: person(by) },
+        ["stop", by] => Event::Stop { by: person(by) },
+        ["keep", by, until] => Event::Keep { by: person(by), until: at(until.parse().unwrap()) },
+        ["delete", by, typed] => Event::Delete { by: person(by), typed: typed.into() },
+        ["launched"] => Event::Launched { generation, task: task() },
+        ["launched", other] => Event::Launched { generation, task: self::task(other) },
+        ["unlaunchable"] => Event::LaunchRefused { generation, why: "no capacity".into() },
+        ["heard"] => Event::Heard { generation, task: task() },
+        ["heard", other] => Event::Heard { generation, task: self::task(other) },
+        ["claimed"] => Event::Claimed { generation, task: task() },
+        ["claimed", other] => Event::Claimed { generation, task: self::task(other) },
+        ["ready"] => Event::Ready { generation, address: Address { host: "203.0.113.7".into(), port: 2456 } },
+        ["startfailed"] => Event::StartFailed { generation, why: "the mod loader is missing".into() },
+        ["seen", players] => Event::Seen { generation, players: evidence(players), stops_at: None },
+        ["seen", players, stops_at] => {
+            let stops_at = Some(at(stops_at.parse().unwrap()));
+            Event::Seen { generation, players: evidence(players), stops_at }
+        }
+        ["began", why] => Event::StopBegan { generation, why: stop_why(why) },
+        ["saved", proof] => Event::Saved { generation, proof: self::proof(proof) },
+        ["uploaded", id] => Event::Uploaded { generation, archive: archive(id, generation) },
+        ["unarchived"] => Event::ArchiveFailed { generation, why: "the disk is full".into() },
+        ["checked", id] => Event::Checked { generation, archive: archive(id, generation) },
+        ["unwhole", id] => Event::CheckFailed { generation, archive: archive(id, generation) },
+        ["gone"] => Event::TaskGone { generation, task: Some(task()), how: Gone::Exited },
+        ["gone", how] => Event::TaskGone { generation, task: Some(task()), how: gone(how) },
+        ["gone", how, "nothing"] => Event::TaskGone { generation, task: None, how: gone(how) },
+        ["gone", how, other] => Event::TaskGone { generation, task: Some(self::task(other)), how: gone(how) },
+        ["erased"] => Event::Erased,
+        ["tick"] => Event::Tick,
+        _ => panic!("`{text}` is no event"),
+    }
+}
+
+fn person(name: &str) -> Person {
+    Person::parse(name).unwrap()
+}
+
+fn task(id: &str) -> TaskId {
+    TaskId::parse(id).unwrap()
+}
+
+fn archive(id: &str, generation: Generation) -> Archive {
+    Archive { id: ArchiveId::parse(id).unwrap(), generation, size: 1_400_000, sha256: Sha256([7; 32]) }
+}
+
+fn evidence(players: &str) -> Evidence {
+    match players {
+        "?" => Evidence::Unknown("no CAP_NET_RAW".into()),
+        n => Evidence::count(n.parse().unwrap()),
+    }
+}
+
+fn stop_why(why: &str) -> StopWhy {
+    match why {
+        "never" => StopWhy::NeverJoined,
+        "left" => StopWhy::LastLeft,
+        "cap" => StopWhy::Cap,
+        "deaf" => StopWhy::Deaf,
+        "ended" => StopWhy::GameEnded("exit code 1".into()),
+        "reclaimed" => StopWhy::Reclaimed,
+        _ => panic!("`{why}` is no reason to stop"),
+    }
+}
+
+fn proof(proof: &str) -> Proof {
+    match proof {
+        "fresh" => Proof::Fresh,
+        "untouched" => Proof::Untouched,
+        "missing" => Proof::Missing("the save files are old".into()),
+        _ => panic!("`{proof}` is no proof"),
+    }
+}
+
+fn gone(how: &str) -> Gone {
+    match how {
+        "exited" => Gone::Exited,
+        "crashed" => Gone::Crashed("exit code 139".into()),
+        "oom" => Gone::OutOfMemory,
+        "reclaimed" => Gone::Reclaimed,
+        "never" => Gone::NeverExisted,
+        _ => panic!("`{how}` is no way to be gone"),
+    }
+}
