@@ -1,0 +1,3 @@
+//! Where people are told what happens without asking.
+
+pub mod terminal;

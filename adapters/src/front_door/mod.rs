@@ -1,0 +1,219 @@
+//! The front door: the HTTP interface to people's programs, to watchdogs and to browsers that follow a link.
+//!
+//! ```text
+//! GET    /healthz                        is the control plane there?
+//! GET    /v1/games                       which games there are
+//! GET    /v1/worlds                      which worlds there are
+//! POST   /v1/worlds                      make one: {"name", "game", "timers"?, "port"?}
+//! GET    /v1/worlds/{name}               what it is doing
+//! POST   /v1/worlds/{name}/start         wake it
+//! POST   /v1/worlds/{name}/stop          put it to sleep
+//! POST   /v1/worlds/{name}/keep          keep it awake: {"for_s"}
+//! POST   /v1/worlds/{name}/export        a link to its newest archive: {"for_s"}
+//! DELETE /v1/worlds/{name}?confirm=NAME  delete it
+//! POST   /v1/reports                     a watchdog's report (bearer: the launch's token)
+//! POST   /v1/tickets/{world}/{launch}    a watchdog's wish to upload (bearer: the launch's token)
+//! PUT    /v1/uploads/{world}/{archive}   an upload (signed)
+//! GET    /archives/{world}/{archive}.zip a download (signed)
+//! ```
+//!
+//! Every answer of `/v1` is JSON; one that is no success is `{"error", "hint"}`. The header `dormouse-by` says who asks.
+//! Nothing is decided here: commands and reports go to the domain.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use domain::{
+    Timestamp,
+    commands::{Problem, ProblemKind},
+    driver::Driver,
+    world::{GuildId, WorldId},
+};
+use subtle::ConstantTimeEq;
+
+use crate::{archive::directory::DirectoryArchive, secret::Secret};
+
+pub mod view;
+
+mod people;
+
+mod watchdogs;
+
+mod files;
+
+#[cfg(test)]
+mod tests;
+
+/// The largest JSON body that is read. A report is below 4 KiB.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// How long a request without files may take once its head is in, its body included.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Who may use the part of the interface that is for people's programs.
+#[derive(Clone)]
+pub enum Access {
+    /// Programs on this machine: requests that name a loopback host and come from no web page.
+    ThisMachine,
+    /// Whoever knows this token.
+    Token(String),
+}
+
+/// What the front door is made of.
+#[derive(Clone)]
+pub struct FrontDoor {
+    /// The domain.
+    pub driver: Driver,
+    /// What launch tokens are derived from.
+    pub secret: Secret,
+    /// The archives on this machine's disk.
+    pub files: Arc<DirectoryArchive>,
+    /// The guild that people's programs speak for.
+    pub guild: GuildId,
+    /// The host name or address under which players reach games.
+    pub game_host: String,
+    /// Who may come in.
+    pub access: Access,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Ids never used before.
+    pub fresh_id: fn() -> WorldId,
+}
+
+impl FrontDoor {
+    /// Returns the routes.
+    pub fn router(self) -> Router {
+        let people = Router::new()
+            .route("/v1/games", get(people::games))
+            .route("/v1/worlds", get(people::list).post(people::create))
+            .route("/v1/worlds/{name}", get(people::status).delete(people::delete))
+            .route("/v1/worlds/{name}/start", post(people::start))
+            .route("/v1/worlds/{name}/stop", post(people::stop))
+            .route("/v1/worlds/{name}/keep", post(people::keep))
+            .route("/v1/worlds/{name}/export", post(people::export))
+            .route_layer(middleware::from_fn_with_state(self.clone(), admit));
+        let quick = Router::new()
+            .route("/healthz", get(|| async { Json(serde_json::json!({ "ok": true })) }))
+            .route("/v1/reports", post(watchdogs::report))
+            .route("/v1/tickets/{world}/{generation}", post(watchdogs::ticket))
+            .merge(people)
+            .layer(middleware::from_fn(in_time))
+            .layer(DefaultBodyLimit::max(LARGEST_BODY));
+        let files = Router::new()
+            .route("/v1/uploads/{world}/{archive}", put(files::receive))
+            .route("/archives/{world}/{archive}", get(files::send))
+            .layer(DefaultBodyLimit::disable());
+        quick.merge(files).fallback(no_such_page).layer(middleware::map_response(in_json)).with_state(self)
+    }
+}
+
+/// Lets in who may come in.
+async fn admit(State(door): State<FrontDoor>, request: Request, next: Next) -> Response {
+    let is_admitted = match &door.access {
+        Access::Token(token) => bearer(request.headers()).is_some_and(|given| is_same(given, token)),
+        Access::ThisMachine => is_local(&request),
+    };
+    if is_admitted {
+        return next.run(request).await;
+    }
+    let (text, hint) = match &door.access {
+        Access::Token(_) => (
+            "this needs the control plane's token",
+            "give it with --token-file or DORMOUSE_API_TOKEN; `dormouse up` says where it is",
+        ),
+        Access::ThisMachine => (
+            "this control plane answers only programs on its own machine, which reach it as 127.0.0.1 or localhost",
+            "for others, run `dormouse up --listen 0.0.0.0:7733` and use the token that it names",
+        ),
+    };
+    Refused(StatusCode::UNAUTHORIZED, Problem::new(ProblemKind::Refused, text, hint)).into_response()
+}
+
+/// Tells whether a request comes from a program on this machine. A web page in a browser here can reach loopback as well,
+/// by its own name for it or from its own origin; it is not let in.
+fn is_local(request: &Request) -> bool {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback())
+        && ["localhost", "127.0.0.1", "[::1]"].contains(&name)
+        && !request.headers().contains_key(header::ORIGIN)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Compares two secrets in a time that does not tell where they differ.
+fn is_same(given: &str, expected: &str) -> bool {
+    given.as_bytes().ct_eq(expected.as_bytes()).into()
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let hint = "send the request faster, or try again";
+            let problem = Problem::new(ProblemKind::Unavailable, "the request took longer than 30 s", hint);
+            Refused(StatusCode::REQUEST_TIMEOUT, problem).into_response()
+        }
+    }
+}
+
+async fn no_such_page() -> Refused {
+    let problem = Problem::new(
+        ProblemKind::NotFound,
+        "there is no such page",
+        "see the list at the head of docs/api.md",
+    );
+    Refused(StatusCode::NOT_FOUND, problem)
+}
+
+/// Says in JSON what was refused before it came to a handler: a method, a path or a query that is none.
+async fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let said = axum::body::to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+    let said = match String::from_utf8_lossy(&said) {
+        nothing if nothing.is_empty() => status.canonical_reason().unwrap_or("refused").to_lowercase(),
+        said => said.into_owned(),
+    };
+    let problem = Problem::new(ProblemKind::BadInput, said, "see the list at the head of docs/api.md");
+    let mut answer = Refused(status, problem).into_response();
+    answer.headers_mut().extend(parts.headers.get(header::ALLOW).map(|allow| (header::ALLOW, allow.clone())));
+    answer
+}
+
+/// An answer that is no success.
+pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        let status = match problem.kind {
+            ProblemKind::BadInput => StatusCode::BAD_REQUEST,
+            ProblemKind::NotFound => StatusCode::NOT_FOUND,
+            ProblemKind::Refused => StatusCode::CONFLICT,
+            ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, problem)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self(status, Problem { text, hint, .. }) = self;
+        (status, Json(view::ErrorView { error: text, hint })).into_response()
+    }
+}

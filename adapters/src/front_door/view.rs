@@ -1,0 +1,309 @@
+//! What the API says about games and worlds: its JSON records, for the front door and for its clients.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{
+    Timestamp,
+    commands::Reply,
+    game::Game,
+    idle::Timers,
+    words,
+    world::{Archive, GameId, Launch, Outcome, State, World},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::report::PlayersRecord;
+
+/// A refusal or a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// What is wrong, in a sentence.
+    pub error: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// The wish for a new world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRequest {
+    /// Its name.
+    pub name: String,
+    /// Its game's id.
+    pub game: String,
+    /// Timers other than the game's own.
+    #[serde(default)]
+    pub timers: TimersRequest,
+    /// Its first port, if it shall not be chosen for it.
+    #[serde(default)]
+    pub port: Option<u16>,
+}
+
+/// Timers in seconds; those left out are the game's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimersRequest {
+    /// How long to wait for the first player.
+    pub never_joined_s: Option<u64>,
+    /// How long to wait after the last one left.
+    pub last_left_s: Option<u64>,
+    /// How long before the stop to warn.
+    pub warning_s: Option<u64>,
+    /// The longest run.
+    pub cap_s: Option<u64>,
+}
+
+/// A length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForRequest {
+    /// How many seconds.
+    pub for_s: u64,
+}
+
+/// An answer to a command that was carried out: what was done, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Answer {
+    /// What was done, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The games.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub games: Option<Vec<GameView>>,
+    /// The worlds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worlds: Option<Vec<WorldView>>,
+    /// The world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<WorldView>,
+    /// The link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkView>,
+}
+
+impl Answer {
+    /// Returns `reply` as it stands at `now`.
+    pub fn new(reply: Reply, games: &BTreeMap<GameId, Game>, now: Timestamp) -> Self {
+        let view = |world: &World| WorldView::new(world, games.get(&world.game), now);
+        match reply {
+            Reply::Games(games) => {
+                Self { games: Some(games.iter().map(GameView::new).collect()), ..Self::default() }
+            }
+            Reply::Worlds(worlds) => {
+                Self { worlds: Some(worlds.iter().map(view).collect()), ..Self::default() }
+            }
+            Reply::World { world, text } => {
+                Self { text: Some(text), world: Some(view(&world)), ..Self::default() }
+            }
+            Reply::Link(link) => Self {
+                text: Some(link.text),
+                link: Some(LinkView {
+                    url: link.url,
+                    expires: link.expires.to_string(),
+                    archive: ArchiveView::new(&link.archive),
+                }),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+/// A game.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GameView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its ports as `30000/udp`.
+    pub ports: Vec<String>,
+    /// CPU units, 1024 to a core.
+    pub cpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Whether it can run as plain processes.
+    pub runs_as_processes: bool,
+}
+
+impl GameView {
+    fn new(game: &Game) -> Self {
+        Self {
+            id: game.id.to_string(),
+            name: game.name.clone(),
+            ports: game.ports.iter().map(|p| format!("{}/{}", p.number, p.protocol)).collect(),
+            cpu: game.cpu,
+            memory_mib: game.memory_mib,
+            runs_as_processes: game.scripts.is_some(),
+        }
+    }
+}
+
+/// A world and what it is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorldView {
+    /// Its name.
+    pub name: String,
+    /// Its id, which names its directory.
+    pub id: String,
+    /// Its game's id.
+    pub game: String,
+    /// `asleep`, `waking`, `awake`, `going to sleep` or `deleted`.
+    pub state: String,
+    /// What it is doing, in a line.
+    pub status: String,
+    /// Where to connect to, while it is awake.
+    pub address: Option<String>,
+    /// Who is on, while it is awake.
+    pub players: Option<PlayersRecord>,
+    /// How many seconds ago that was seen.
+    pub seen_s_ago: Option<u64>,
+    /// In how many seconds it goes to sleep unless somebody joins, once that is near.
+    pub stops_in_s: Option<u64>,
+    /// The number of the newest launch.
+    pub generation: u32,
+    /// The launch in progress.
+    pub launch: Option<LaunchView>,
+    /// The last launch that ended.
+    pub last: Option<LaunchView>,
+    /// The newest checked archive.
+    pub archive: Option<ArchiveView>,
+    /// When it goes to sleep.
+    pub timers: TimersView,
+}
+
+impl WorldView {
+    fn new(world: &World, game: Option<&Game>, now: Timestamp) -> Self {
+        let awake = match &world.state {
+            State::Awake { address, heard, .. } => Some((address, heard)),
+            State::Asleep
+            | State::Starting { .. }
+            | State::Stopping { .. }
+            | State::Ending { .. }
+            | State::Deleting { .. }
+            | State::Deleted { .. } => None,
+        };
+        let stops_at = awake.and_then(|(_, heard)| heard.stops_at);
+        Self {
+            name: world.name.to_string(),
+            id: world.id.to_string(),
+            game: world.game.to_string(),
+            state: words::state(world).into(),
+            status: words::status(world, game, now),
+            address: awake.map(|(address, _)| address.to_string()),
+            players: awake.map(|(_, heard)| (&heard.players).into()),
+            seen_s_ago: awake.map(|(_, heard)| words::between(heard.at, now).as_secs()),
+            stops_in_s: stops_at.map(|at| words::between(now, at).as_secs()),
+            generation: world.generation.0,
+            launch: world.launch().map(|launch| LaunchView::new(launch, None)),
+            last: world.last.as_ref().map(|s| LaunchView::new(&s.launch, Some(&s.outcome))),
+            archive: world.archive.as_ref().map(ArchiveView::new),
+            timers: TimersView::new(&world.timers),
+        }
+    }
+}
+
+/// A launch and the milestones that it has passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchView {
+    /// Its number.
+    pub generation: u32,
+    /// Who asked for it.
+    pub asked_by: String,
+    /// When.
+    pub asked_at: String,
+    /// What it has passed, in order.
+    pub milestones: Vec<MilestoneView>,
+    /// How it ended, if it has.
+    pub outcome: Option<String>,
+    /// Whether it ended as it should: saved and archived, or called off before anything was played.
+    pub is_well: Option<bool>,
+}
+
+impl LaunchView {
+    fn new(launch: &Launch, outcome: Option<&Outcome>) -> Self {
+        let milestone = |(milestone, at): &(domain::world::Milestone, Timestamp)| MilestoneView {
+            name: milestone.word().into(),
+            at: at.to_string(),
+            after_ms: u64::try_from(words::between(launch.asked.at, *at).as_millis()).unwrap_or(u64::MAX),
+        };
+        Self {
+            generation: launch.generation.0,
+            asked_by: launch.asked.by.to_string(),
+            asked_at: launch.asked.at.to_string(),
+            milestones: launch.passed.iter().map(milestone).collect(),
+            outcome: outcome.map(words::outcome),
+            is_well: outcome.map(Outcome::is_well),
+        }
+    }
+}
+
+/// A milestone that was passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MilestoneView {
+    /// `launched`, `claimed`, `ready`, `stopping`, `saved`, `uploaded`, `archived` or `ended`.
+    pub name: String,
+    /// When.
+    pub at: String,
+    /// How many milliseconds after it was asked for.
+    pub after_ms: u64,
+}
+
+/// An archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveView {
+    /// Its id.
+    pub id: String,
+    /// The launch that it was taken in.
+    pub generation: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl ArchiveView {
+    fn new(archive: &Archive) -> Self {
+        Self {
+            id: archive.id.to_string(),
+            generation: archive.generation.0,
+            size: archive.size,
+            sha256: archive.sha256.to_string(),
+        }
+    }
+}
+
+/// A link to an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// Where to download it.
+    pub url: String,
+    /// Until when.
+    pub expires: String,
+    /// What it downloads.
+    pub archive: ArchiveView,
+}
+
+/// Timers in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimersView {
+    /// How long to wait for the first player.
+    pub never_joined_s: u64,
+    /// How long to wait after the last one left.
+    pub last_left_s: u64,
+    /// How long before the stop to warn.
+    pub warning_s: u64,
+    /// The longest run.
+    pub cap_s: u64,
+}
+
+impl TimersView {
+    fn new(timers: &Timers) -> Self {
+        let seconds = |d: Duration| d.as_secs();
+        Self {
+            never_joined_s: seconds(timers.never_joined),
+            last_left_s: seconds(timers.last_left),
+            warning_s: seconds(timers.warning),
+            cap_s: seconds(timers.cap),
+        }
+    }
+}

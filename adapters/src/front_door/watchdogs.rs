@@ -1,0 +1,76 @@
+//! The part of the front door that is for watchdogs. Each proves by its launch's token which launch it speaks for.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode},
+};
+use domain::{
+    commands::{Problem, ProblemKind},
+    driver::ApplyError,
+    ports::Unavailable,
+    refusal::Refusal,
+    world::{Generation, WorldId},
+};
+
+use super::{FrontDoor, Refused, bearer};
+use crate::report::{Answer, Report, TicketRecord};
+
+pub(super) async fn report(
+    State(door): State<FrontDoor>,
+    headers: HeaderMap,
+    body: Result<Json<Report>, JsonRejection>,
+) -> Result<Json<Answer>, Refused> {
+    let bad = |why: String| Problem::new(ProblemKind::BadInput, why, "upgrade the watchdog");
+    let Json(report) = body.map_err(|e| Refused(e.status(), bad(e.body_text())))?;
+    let now = (door.clock)();
+    let world = WorldId::parse(&report.world).map_err(|e| bad(e.to_string()))?;
+    door.require_token(&headers, &world, Generation(report.generation))?;
+    let parsed = report.parse(&door.game_host, now).map_err(|e| bad(e.to_string()))?;
+    let orders =
+        door.driver.report(&parsed.world, parsed.generation, &parsed.events, now).await.map_err(refused)?;
+    Ok(Json(Answer::new(orders, now)))
+}
+
+pub(super) async fn ticket(
+    State(door): State<FrontDoor>,
+    Path((world, generation)): Path<(String, u32)>,
+    headers: HeaderMap,
+) -> Result<Json<TicketRecord>, Refused> {
+    let (world, generation) = (WorldId::parse(&world).map_err(Problem::from)?, Generation(generation));
+    door.require_token(&headers, &world, generation)?;
+    let ticket = door.driver.ticket(&world, generation, (door.clock)()).await.map_err(refused)?;
+    Ok(Json(TicketRecord { id: ticket.id.to_string(), url: ticket.url }))
+}
+
+impl FrontDoor {
+    fn require_token(
+        &self,
+        headers: &HeaderMap,
+        world: &WorldId,
+        generation: Generation,
+    ) -> Result<(), Refused> {
+        if bearer(headers).is_some_and(|token| self.secret.is_launch_token(world, generation, token)) {
+            return Ok(());
+        }
+        let problem =
+            Problem::new(ProblemKind::Refused, "this is not the launch's token", "the launch shall end");
+        Err(Refused(StatusCode::UNAUTHORIZED, problem))
+    }
+}
+
+fn refused(error: ApplyError) -> Refused {
+    match error {
+        ApplyError::NotFound => {
+            Problem::new(ProblemKind::NotFound, "no such world", "the launch shall end").into()
+        }
+        ApplyError::Refused(refusal) => stale(&refusal),
+        ApplyError::Unavailable(Unavailable(why)) => {
+            Problem::new(ProblemKind::Unavailable, why, "report again").into()
+        }
+    }
+}
+
+fn stale(refusal: &Refusal) -> Refused {
+    Problem::new(ProblemKind::Refused, refusal.to_string(), refusal.hint()).into()
+}

@@ -1,0 +1,7 @@
+//! Messages to the worker.
+
+#[cfg(test)]
+pub(crate) mod contract;
+
+#[cfg(feature = "local")]
+pub mod sqlite;

@@ -1,0 +1,6 @@
+//! Tasks: what runs a launch.
+
+#[cfg(test)]
+pub(crate) mod contract;
+
+pub mod process;

@@ -1,0 +1,492 @@
+//! Tasks as plain processes on this machine: a watchdog, and the game that it starts, in one process group.
+//!
+//! ```text
+//! <data>/tasks/<world>.<generation>/   alive, pid, outcome, ports, game.toml, watchdog.log, game.log
+//! <data>/worlds/<world>/               the world's directory
+//! ```
+//!
+//! Whether a task is there is not remembered but asked of the kernel: the watchdog and everything it starts inherit a
+//! lock on `alive`, which is held exactly as long as one of them lives. So a control process that was killed finds its
+//! tasks again, and no process id is ever taken for another's. Asking twice for one launch gives one task: the lock, and
+//! after its end the `pid` file that the watchdog wrote first of all, tell that there was one. Only of a task whose
+//! watchdog was killed the processes are looked for as well: a launcher may have closed what it inherited.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
+    os::unix::{fs::DirBuilderExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use command_fds::{CommandFdExt, FdMapping};
+use domain::{
+    event::Gone,
+    game::{Game, Port, Protocol},
+    ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
+    world::{Force, GameId, Generation, TaskId, WorldId},
+};
+use nix::{
+    errno::Errno,
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+
+use crate::{report::shortened, secret::Secret, task_env::TaskEnv};
+
+/// How many ports above the game's own are tried when others are taken.
+const MOST_PORTS: u16 = 50;
+
+/// How many ended tasks of a world are kept, for their logs.
+const KEPT_TASKS: u32 = 5;
+
+/// How long a task may take to end once it was told to, or a game may outlive its watchdog, which told it by dying: what
+/// ECS gives.
+const END_LIMIT: Duration = Duration::from_secs(120);
+
+/// The descriptor under which a watchdog holds the lock on `alive`.
+const ALIVE_FD: i32 = 9;
+
+/// A game as this runtime needs it: the entry, and its text for the watchdog.
+#[derive(Debug, Clone)]
+pub struct GameSource {
+    /// The entry.
+    pub game: Game,
+    /// The catalogue file's text.
+    pub toml: String,
+}
+
+/// What this runtime is made of.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The directory of everything that is kept.
+    pub data: PathBuf,
+    /// The watchdog's program and its first arguments; `run` is added.
+    pub watchdog: Vec<PathBuf>,
+    /// Where watchdogs reach the control plane.
+    pub control_url: String,
+    /// What launch tokens are derived from.
+    pub secret: Secret,
+    /// The user and group that games run as, where they are not our own.
+    pub game_user: Option<(u32, u32)>,
+    /// How often watchdogs report.
+    pub report_every: Duration,
+    /// The games.
+    pub games: BTreeMap<GameId, GameSource>,
+}
+
+/// Plain processes.
+#[derive(Clone)]
+pub struct ProcessRuntime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    /// Held while a task is launched: ports are chosen by one at a time.
+    launching: Mutex<()>,
+    /// Since when tasks are known to be on their way out.
+    leaving: Mutex<BTreeMap<TaskId, Instant>>,
+}
+
+impl ProcessRuntime {
+    /// Returns a runtime that keeps its tasks and worlds below the configured directory.
+    pub fn new(config: Config) -> io::Result<Self> {
+        for dir in ["tasks", "worlds"] {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(config.data.join(dir))?;
+        }
+        Ok(Self { inner: Arc::new(Inner { config, launching: Mutex::default(), leaving: Mutex::default() }) })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Inner) -> Result<T, Unavailable> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || act(&inner)).await.map_err(|e| Unavailable(e.to_string()))?
+    }
+}
+
+#[async_trait]
+impl Runtime for ProcessRuntime {
+    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        let order = order.clone();
+        self.blocking(move |inner| Ok(inner.launch(&order))).await?
+    }
+
+    async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
+        let task = task.clone();
+        self.blocking(move |inner| inner.observe(&task)).await
+    }
+
+    async fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable> {
+        let task = task.clone();
+        self.blocking(move |inner| inner.end(&task, force)).await
+    }
+
+    async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        self.blocking(Inner::list).await
+    }
+
+    async fn erase(&self, world: &WorldId) -> Result<(), Unavailable> {
+        let world = world.clone();
+        self.blocking(move |inner| inner.erase(&world)).await
+    }
+}
+
+impl Inner {
+    fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        let refuse = |why: String| LaunchError::Refused(why);
+        let source = self.config.games.get(&order.game);
+        let source =
+            source.ok_or_else(|| refuse(format!("game `{}` is no longer in the catalogue", order.game)))?;
+        if source.game.scripts.is_none() {
+            return Err(refuse(format!("{} does not run as plain processes", source.game.name)));
+        }
+        let name = format!("{}.{}", order.world, order.generation);
+        let task = TaskId::parse(&name).map_err(|e| refuse(e.to_string()))?;
+        let dir = self.task_dir(&task);
+
+        let _guard = self.launching.lock().unwrap_or_else(PoisonError::into_inner);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(|e| unavailable(&dir, &e))?;
+        let alive = open_alive(&dir).map_err(|e| unavailable(&dir, &e))?;
+        if !take(&alive).map_err(|e| unavailable(&dir, &e))? {
+            return Ok(task);
+        }
+        if dir.join("pid").exists() {
+            return Ok(task);
+        }
+        self.forget_old_tasks(order);
+        let game = self.at_free_ports(&source.game, order.port, &task)?;
+        self.spawn(order, &task, &game, &source.toml, alive).map_err(|e| unavailable(&dir, &e))?;
+        Ok(task)
+    }
+
+    /// Starts the watchdog, which holds `alive` from its first moment on.
+    fn spawn(
+        &self,
+        order: &LaunchOrder,
+        task: &TaskId,
+        game: &Game,
+        toml: &str,
+        alive: File,
+    ) -> io::Result<()> {
+        let dir = self.task_dir(task);
+        let game_file = dir.join(format!("{}.toml", order.game));
+        fs::write(&game_file, toml)?;
+        let ports: Vec<_> = game.ports.iter().map(|port| port.number.to_string()).collect();
+        fs::write(dir.join("ports"), ports.join("\n"))?;
+        let env = TaskEnv {
+            world: order.world.clone(),
+            generation: order.generation,
+            task: task.clone(),
+            game_file,
+            port: game.main_port(),
+            world_dir: self.world_dir(&order.world),
+            directory: order.directory,
+            task_dir: dir.clone(),
+            control_url: self.config.control_url.clone(),
+            token: self.config.secret.launch_token(&order.world, order.generation),
+            timers: order.timers,
+            report_every: self.config.report_every,
+            game_user: self.config.game_user,
+        };
+        let log = || OpenOptions::new().create(true).append(true).open(dir.join("watchdog.log"));
+        let (program, first) = self.config.watchdog.split_first().ok_or(io::ErrorKind::NotFound)?;
+        let mut command = Command::new(program);
+        command
+            .args(first)
+            .arg("run")
+            .env_clear()
+            .envs(env.to_vars())
+            .current_dir(&dir)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log()?)
+            .stderr(log()?);
+        command
+            .fd_mappings(vec![FdMapping { parent_fd: alive.into(), child_fd: ALIVE_FD }])
+            .map_err(|e| io::Error::other(e.to_string()))?;
+        let mut child = command.spawn()?;
+        // Somebody has to take note of its end, or it stays a zombie while this process lives.
+        std::thread::spawn(move || child.wait());
+        Ok(())
+    }
+
+    /// Returns `game` at free ports: from `wanted` on, or at its own, or at the next above them.
+    fn at_free_ports(&self, game: &Game, wanted: Option<u16>, task: &TaskId) -> Result<Game, LaunchError> {
+        let promised = self.promised_ports(task)?;
+        let at = |base: u16| {
+            let moved = game.clone().at_port(base);
+            let moved =
+                moved.ok_or_else(|| format!("the ports of {} do not fit at port {base}", game.name))?;
+            for Port { number, protocol, .. } in &moved.ports {
+                if promised.contains(number) {
+                    return Err(format!("port {number} belongs to another world that is awake"));
+                }
+                bind(*number, *protocol).map_err(|e| format!("port {number}/{protocol} is taken ({e})"))?;
+            }
+            Ok(moved)
+        };
+        if let Some(wanted) = wanted {
+            let hint = "stop what uses it, or create the world with another `--port`";
+            return at(wanted).map_err(|why| LaunchError::Refused(format!("{why}; {hint}")));
+        }
+        let first = game.main_port();
+        let bases = first..=first.saturating_add(MOST_PORTS);
+        bases.clone().find_map(|base| at(base).ok()).ok_or_else(|| {
+            let (from, to) = (bases.start(), bases.end());
+            LaunchError::Refused(format!(
+                "every port of {} from {from} to {to} is taken on this machine",
+                game.name
+            ))
+        })
+    }
+
+    /// Returns the ports of the other tasks that are there, which may not have bound them yet.
+    fn promised_ports(&self, but: &TaskId) -> Result<Vec<u16>, Unavailable> {
+        let mut ports = Vec::new();
+        for RunningTask { task, .. } in self.list()?.into_iter().filter(|running| running.task != *but) {
+            // A task that is only coming up under another control process has not noted its ports yet.
+            let noted = fs::read_to_string(self.task_dir(&task).join("ports")).unwrap_or_default();
+            ports.extend(noted.lines().filter_map(|port| port.parse::<u16>().ok()));
+        }
+        Ok(ports)
+    }
+
+    fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
+        let dir = self.task_dir(task);
+        if self.is_there(&dir)? {
+            self.end_if_headless(task, &dir)?;
+            return Ok(Seen::There);
+        }
+        self.leaving().remove(task);
+        let read = |name: &str| fs::read_to_string(dir.join(name)).ok();
+        Ok(Seen::Gone(match (read("pid"), read("outcome")) {
+            (None, _) => Gone::NeverExisted,
+            (Some(_), None) => {
+                Gone::Crashed("its watchdog was killed, or could not note how it ended".into())
+            }
+            (Some(_), Some(outcome)) if outcome.is_empty() => Gone::Exited,
+            (Some(_), Some(outcome)) => Gone::Crashed(shortened(&outcome)),
+        }))
+    }
+
+    /// Begins to end the task. As on ECS, one that was told gently has two minutes before it is killed.
+    fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable> {
+        let dir = self.task_dir(task);
+        if !self.is_there(&dir)? {
+            return Ok(());
+        }
+        let Some(group) = group(&dir) else {
+            return Err(Unavailable(format!("task {task} is only coming up; try again")));
+        };
+        let sent = match force {
+            Force::Kill => signal::killpg(group, Signal::SIGKILL),
+            Force::Gentle if self.is_overdue(task) => signal::killpg(group, Signal::SIGKILL),
+            Force::Gentle if is_live(group) => signal::kill(group, Signal::SIGTERM),
+            Force::Gentle => signal::killpg(group, Signal::SIGTERM),
+        };
+        match sent {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(Unavailable(format!("task {task} cannot be signalled: {error}"))),
+        }
+    }
+
+    /// Ends a game whose watchdog is gone: the kernel has told it to stop, and it has as long as any other.
+    fn end_if_headless(&self, task: &TaskId, dir: &Path) -> Result<(), Unavailable> {
+        let is_headless = group(dir).is_some_and(|group| !is_live(group));
+        if is_headless && self.is_overdue(task) { self.end(task, Force::Kill) } else { Ok(()) }
+    }
+
+    /// Tells whether the task has been on its way out for longer than it may; from the first time this is asked.
+    fn is_overdue(&self, task: &TaskId) -> bool {
+        self.leaving().entry(task.clone()).or_insert_with(Instant::now).elapsed() >= END_LIMIT
+    }
+
+    fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        let root = self.config.data.join("tasks");
+        let entries = fs::read_dir(&root).map_err(|e| unavailable(&root, &e))?;
+        let mut tasks = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| unavailable(&root, &e))?;
+            let Some(task) = entry.file_name().to_str().and_then(task_of) else { continue };
+            if self.is_there(&entry.path())? {
+                tasks.push(task);
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn erase(&self, world: &WorldId) -> Result<(), Unavailable> {
+        let dir = self.world_dir(world);
+        let lock = match File::open(dir.join(".dormouse/lock")) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                remove(&dir)?;
+                return self.forget_tasks(world);
+            }
+            Err(error) => return Err(unavailable(&dir, &error)),
+        };
+        lock.try_lock().map_err(|_| Unavailable(format!("{} is still in use", dir.display())))?;
+        remove(&dir)?;
+        self.forget_tasks(world)
+    }
+
+    /// Removes the tasks of a deleted world.
+    fn forget_tasks(&self, world: &WorldId) -> Result<(), Unavailable> {
+        let root = self.config.data.join("tasks");
+        for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
+            let entry = entry.map_err(|e| unavailable(&root, &e))?;
+            let task = entry.file_name().to_str().and_then(task_of).filter(|task| task.world == *world);
+            if task.is_some() && !self.is_there(&entry.path())? {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest ended tasks of the world. One that cannot be removed is in nobody's way.
+    fn forget_old_tasks(&self, order: &LaunchOrder) {
+        for generation in 1..=order.generation.0.saturating_sub(KEPT_TASKS) {
+            let dir = self.config.data.join("tasks").join(format!("{}.{generation}", order.world));
+            if dir.exists() && self.is_there(&dir).is_ok_and(|there| !there) {
+                let _ = fs::remove_dir_all(dir);
+            }
+        }
+    }
+
+    /// Tells whether a process of the task lives.
+    fn is_there(&self, dir: &Path) -> Result<bool, Unavailable> {
+        let alive = match File::open(dir.join("alive")) {
+            Ok(alive) => alive,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(unavailable(dir, &error)),
+        };
+        match alive.try_lock_shared() {
+            Ok(()) => Ok(self.has_survivors(dir)),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(unavailable(dir, &error)),
+        }
+    }
+
+    /// Tells whether the watchdog was killed and left behind processes that work in the world. They hold the lock on
+    /// `alive`, unless the game's launcher closes what it inherits; in any case nobody else may have the world.
+    fn has_survivors(&self, dir: &Path) -> bool {
+        let was_killed = dir.join("pid").exists() && !dir.join("outcome").exists();
+        let task = dir.file_name().and_then(|name| task_of(name.to_str()?));
+        match (task, group(dir)) {
+            (Some(task), Some(group)) if was_killed => works_below(group, &self.world_dir(&task.world)),
+            (_, _) => false,
+        }
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, BTreeMap<TaskId, Instant>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn task_dir(&self, task: &TaskId) -> PathBuf {
+        // A task id of ours is `world.generation`; one that names another place is none of ours and finds nothing.
+        let name = if task_of(task.as_str()).is_some() { task.as_str() } else { "unknown" };
+        self.config.data.join("tasks").join(name)
+    }
+
+    fn world_dir(&self, world: &WorldId) -> PathBuf {
+        self.config.data.join("worlds").join(world.as_str())
+    }
+}
+
+fn open_alive(dir: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(dir.join("alive"))
+}
+
+/// Takes the lock of a task; false if a process of the task holds it. Somebody who merely looks holds it for a moment.
+fn take(alive: &File) -> io::Result<bool> {
+    const TRIES: u32 = 5;
+    for _ in 0..TRIES {
+        match alive.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+fn task_of(name: &str) -> Option<RunningTask> {
+    let (world, generation) = name.rsplit_once('.')?;
+    Some(RunningTask {
+        task: TaskId::parse(name).ok()?,
+        world: WorldId::parse(world).ok()?,
+        generation: Generation(generation.parse().ok()?),
+    })
+}
+
+/// Returns the process group of the task, which is its watchdog's process id. As long as the task is there, the kernel
+/// gives this number to nobody else.
+fn group(dir: &Path) -> Option<Pid> {
+    fs::read_to_string(dir.join("pid")).ok()?.trim().parse().ok().filter(|pid| *pid > 1).map(Pid::from_raw)
+}
+
+/// Tells whether a process of the group works in `dir`. The directory is asked for as well since nobody keeps the kernel
+/// from giving the group's number to somebody else.
+fn works_below(group: Pid, dir: &Path) -> bool {
+    let works = |process: &Path| {
+        stat(process).is_some_and(|fields| fields.split(' ').nth(2) == Some(group.to_string().as_str()))
+            && fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| works(&entry.path()))
+}
+
+/// Tells whether the process lives and is no zombie.
+fn is_live(process: Pid) -> bool {
+    stat(Path::new(&format!("/proc/{process}"))).is_some_and(|fields| !fields.starts_with(['Z', 'X']))
+}
+
+/// Returns the fields of a process's `stat` from its state on. They begin after the last parenthesis: the command's name
+/// before it may hold anything.
+fn stat(process: &Path) -> Option<String> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned())
+}
+
+/// Binds and lets go of a port. A kernel without IPv6 has only the other family to offer.
+fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
+    let try_at = |six: bool| match (protocol, six) {
+        (Protocol::Tcp, false) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop),
+        (Protocol::Tcp, true) => TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).map(drop),
+        (Protocol::Udp, false) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop),
+        (Protocol::Udp, true) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).map(drop),
+    };
+    try_at(false)?;
+    match try_at(true) {
+        Err(error) if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => Ok(()),
+        bound => bound,
+    }
+}
+
+fn remove(dir: &Path) -> Result<(), Unavailable> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(dir, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's errors are not ours to list")]
+fn unavailable(path: &Path, error: &io::Error) -> Unavailable {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room on the disk",
+        io::ErrorKind::ReadOnlyFilesystem => ": the disk is read-only",
+        io::ErrorKind::PermissionDenied => ": check who owns it",
+        _ => "",
+    };
+    Unavailable(format!("cannot use {} ({error}){hint}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! What every [`Store`] promises: one test body per promise, which each implementation's tests call by [`all`].
+
+use std::time::Duration;
+
+use domain::{
+    idle::{Evidence, Timers},
+    ports::{CreateError, LoadError, SaveError, Store, Version},
+    world::*,
+};
+use jiff::Timestamp;
+
+/// Holds `store`, which has no worlds yet, to every promise.
+pub(crate) async fn all(store: &dyn Store) {
+    what_was_created_is_loaded_and_found(store).await;
+    what_was_saved_is_loaded_in_every_state(store).await;
+    what_is_not_there_is_not_found(store).await;
+    a_name_is_taken_once_in_its_guild(store).await;
+    the_name_of_a_deleted_world_is_free_again(store).await;
+    a_stale_version_is_a_conflict(store).await;
+    a_world_that_was_never_created_is_a_conflict(store).await;
+    of_two_concurrent_saves_exactly_one_wins(store).await;
+    of_two_concurrent_creations_exactly_one_wins(store).await;
+    a_guild_lists_its_own_worlds_by_name(store).await;
+    unsettled_are_those_neither_asleep_nor_deleted(store).await;
+    an_id_is_never_given_to_a_second_world(store).await;
+}
+
+pub(crate) async fn what_was_created_is_loaded_and_found(store: &dyn Store) {
+    let world = asleep("created", "g-created", "valhalla");
+    store.create(&world).await.unwrap();
+    let loaded = store.load(&world.id).await.unwrap();
+    assert_eq!(loaded.0, world);
+    assert_eq!(store.find(&world.guild, &world.name).await.unwrap(), loaded);
+}
+
+pub(crate) async fn what_was_saved_is_loaded_in_every_state(store: &dyn Store) {
+    for world in worlds_in_every_state() {
+        let before = World { state: State::Asleep, ..world.clone() };
+        store.create(&before).await.unwrap();
+        let (_, read) = store.load(&world.id).await.unwrap();
+        let saved = store.save(&world, read).await.unwrap();
+        assert_eq!(store.load(&world.id).await.unwrap(), (world, saved));
+    }
+}
+
+pub(crate) async fn what_is_not_there_is_not_found(store: &dyn Store) {
+    let world = asleep("nowhere", "g-nowhere", "nowhere");
+    assert_eq!(store.load(&world.id).await, Err(LoadError::NotFound));
+    assert_eq!(store.find(&world.guild, &world.name).await, Err(LoadError::NotFound));
+    assert_eq!(store.list(&world.guild).await, Ok(vec![]));
+}
+
+pub(crate) async fn a_name_is_taken_once_in_its_guild(store: &dyn Store) {
+    let first = asleep("taken-1", "g-taken", "midgard");
+    store.create(&first).await.unwrap();
+    assert_eq!(store.create(&asleep("taken-2", "g-taken", "midgard")).await, Err(CreateError::NameTaken));
+    assert_eq!(store.load(&id("taken-2")).await, Err(LoadError::NotFound));
+    store.create(&asleep("taken-3", "g-taken-too", "midgard")).await.unwrap();
+    assert_eq!(store.find(&first.guild, &first.name).await.unwrap().0, first);
+}
+
+pub(crate) async fn the_name_of_a_deleted_world_is_free_again(store: &dyn Store) {
+    let first = asleep("freed-1", "g-freed", "asgard");
+    store.create(&first).await.unwrap();
+    let deleted = World { state: State::Deleted { asked: asked(), at: at(9) }, ..first.clone() };
+    save(store, &deleted).await;
+    assert_eq!(store.find(&first.guild, &first.name).await, Err(LoadError::NotFound));
+    assert_eq!(store.list(&first.guild).await, Ok(vec![]));
+
+    let second = asleep("freed-2", "g-freed", "asgard");
+    store.create(&second).await.unwrap();
+    assert_eq!(store.find(&first.guild, &first.name).await.unwrap().0, second);
+    assert_eq!(store.load(&first.id).await.unwrap().0, deleted, "the deleted one is still known by its id");
+}
+
+pub(crate) async fn a_stale_version_is_a_conflict(store: &dyn Store) {
+    let world = asleep("stale", "g-stale", "stale");
+    store.create(&world).await.unwrap();
+    let (_, read) = store.load(&world.id).await.unwrap();
+    let newer = World { generation: Generation(1), ..world.clone() };
+    let saved = store.save(&newer, read).await.unwrap();
+    assert_ne!(saved, read);
+    assert_eq!(store.save(&world, read).await, Err(SaveError::Conflict));
+    assert_eq!(store.load(&world.id).await.unwrap(), (newer, saved));
+}
+
+pub(crate) async fn a_world_that_was_never_created_is_a_conflict(store: &dyn Store) {
+    let world = asleep("uncreated", "g-uncreated", "uncreated");
+    assert_eq!(store.save(&world, Version(1)).await, Err(SaveError::Conflict));
+    assert_eq!(store.load(&world.id).await, Err(LoadError::NotFound));
+}
+
+pub(crate) async fn of_two_concurrent_saves_exactly_one_wins(store: &dyn Store) {
+    let world = asleep("race", "g-race", "race");
+    store.create(&world).await.unwrap();
+    for round in 1..=20 {
+        let (_, read) = store.load(&world.id).await.unwrap();
+        let ours = World { generation: Generation(round), ..world.clone() };
+        let theirs = World { claimed: Some(Generation(round)), ..world.clone() };
+        let (a, b) = tokio::join!(store.save(&ours, read), store.save(&theirs, read));
+        let (won, lost) = if a.is_ok() { ((ours, a), b) } else { ((theirs, b), a) };
+        assert_eq!(lost, Err(SaveError::Conflict));
+        assert_eq!(store.load(&world.id).await.unwrap(), (won.0, won.1.unwrap()));
+    }
+}
+
+pub(crate) async fn of_two_concurrent_creations_exactly_one_wins(store: &dyn Store) {
+    for round in 0..10 {
+        let name = format!("twin-{round}");
+        let (first, second) =
+            (asleep(&format!("{name}-a"), "g-twin", &name), asleep(&format!("{name}-b"), "g-twin", &name));
+        let (a, b) = tokio::join!(store.create(&first), store.create(&second));
+        let (won, lost) = if a.is_ok() { (first, b) } else { (second, a) };
+        assert_eq!(lost, Err(CreateError::NameTaken));
+        assert_eq!(store.find(&won.guild, &won.name).await.unwrap().0, won);
+    }
+}
+
+pub(crate) async fn a_guild_lists_its_own_worlds_by_name(store: &dyn Store) {
+    for (id, name) in [
+        ("list-1", "muspelheim"),
+        ("list-2", "alfheim"),
+        ("list-3", "jotunheim-10"),
+        ("list-4", "jotunheim-9"),
+    ] {
+        store.create(&asleep(id, "g-list", name)).await.unwrap();
+    }
+    store.create(&asleep("list-5", "g-list-too", "helheim")).await.unwrap();
+    let listed = store.list(&GuildId::parse("g-list").unwrap()).await.unwrap();
+    let names: Vec<_> = listed.iter().map(|w| w.name.as_str()).collect();
+    assert_eq!(names, ["alfheim", "jotunheim-10", "jotunheim-9", "muspelheim"]);
+}
+
+pub(crate) async fn unsettled_are_those_neither_asleep_nor_deleted(store: &dyn Store) {
+    let (world, other) = (asleep("unsettled", "g-unsettled", "a"), asleep("settled", "g-unsettled-too", "b"));
+    store.create(&world).await.unwrap();
+    store.create(&other).await.unwrap();
+    let listed = async || {
+        let ids = store.unsettled().await.unwrap();
+        (ids.contains(&world.id), ids.contains(&other.id))
+    };
+    assert_eq!(listed().await, (false, false));
+    for busy in worlds_in_every_state() {
+        let settled = matches!(busy.state, State::Asleep | State::Deleted { .. });
+        save(store, &World { state: busy.state, ..world.clone() }).await;
+        assert_eq!(listed().await, (!settled, false));
+    }
+}
+
+/// An id is for ever: a second world under it is refused, by whatever name.
+pub(crate) async fn an_id_is_never_given_to_a_second_world(store: &dyn Store) {
+    let first = asleep("id", "g-id", "first");
+    store.create(&first).await.unwrap();
+    store.create(&asleep("id", "g-id", "second")).await.unwrap_err();
+    store.create(&asleep("id", "g-id-too", "first")).await.unwrap_err();
+    assert_eq!(store.load(&first.id).await.unwrap().0, first);
+}
+
+pub(crate) async fn save(store: &dyn Store, world: &World) -> Version {
+    let (_, read) = store.load(&world.id).await.unwrap();
+    store.save(world, read).await.unwrap()
+}
+
+/// Returns a world that was never launched.
+pub(crate) fn asleep(world_id: &str, guild: &str, name: &str) -> World {
+    World {
+        id: id(world_id),
+        guild: GuildId::parse(guild).unwrap(),
+        name: WorldName::parse(name).unwrap(),
+        game: GameId::parse("valheim").unwrap(),
+        created: asked(),
+        timers: Timers::DEFAULT,
+        port: None,
+        generation: Generation(0),
+        claimed: None,
+        archive: None,
+        last: None,
+        state: State::Asleep,
+    }
+}
+
+/// Returns a world in every state and step, each with everything that can be in it somewhere.
+pub(crate) fn worlds_in_every_state() -> Vec<World> {
+    let full = |name: &str, state| World {
+        port: Some(2456),
+        generation: Generation(7),
+        claimed: Some(Generation(7)),
+        archive: Some(archive(6)),
+        last: Some(Session { launch: launch(6), outcome: Outcome::Slept(StopWhy::LastLeft, Proof::Fresh) }),
+        state,
+        ..asleep(&format!("w-{name}"), "g-states", name)
+    };
+    let new = asleep("w-new", "g-states", "new");
+    let named = starting().into_iter().chain(awake()).chain(stopping()).chain(ending()).chain(resting());
+    let lasts = outcomes().into_iter().enumerate().map(|(at, outcome)| World {
+        last: Some(Session { launch: launch(6), outcome }),
+        ..full(&format!("last-{at}"), State::Asleep)
+    });
+    std::iter::once(new).chain(named.map(|(name, state)| full(&name, state))).chain(lasts).collect()
+}
+
+type Named = (String, State);
+
+fn starting() -> Vec<Named> {
+    let steps = [
+        ("launching", StartStep::Launching),
+        ("launched", StartStep::Launched { task: task() }),
+        ("claimed", StartStep::Claimed { task: task() }),
+    ];
+    let named = |(name, step): (&str, _)| {
+        (name.into(), State::Starting { launch: launch(7), step, deadline: at(90) })
+    };
+    steps.into_iter().map(named).collect()
+}
+
+fn awake() -> Vec<Named> {
+    let address = Address { host: "203.0.113.7".into(), port: 2456 };
+    let heard = |players, stops_at| Heard { at: at(60), players, stops_at };
+    let awake = |heard, keep| State::Awake {
+        launch: launch(7),
+        task: task(),
+        address: address.clone(),
+        heard,
+        keep,
+        deadline: at(12 * 60),
+    };
+    vec![
+        ("awake".into(), awake(heard(Evidence::Players(3), None), Some((asked(), at(120))))),
+        ("awake-empty".into(), awake(heard(Evidence::Empty, Some(at(62))), None)),
+        ("awake-unknown".into(), awake(heard(Evidence::Unknown("no CAP_NET_RAW".into()), None), None)),
+    ]
+}
+
+fn stopping() -> Vec<Named> {
+    let steps = vec![
+        ("asked", StopStep::Asked),
+        ("saving", StopStep::Saving),
+        ("saved", StopStep::Saved(Proof::Fresh)),
+        ("uploaded", StopStep::Uploaded(Proof::Untouched, archive(7))),
+        ("rejected", StopStep::Rejected(Proof::Missing("no save file".into()), archive(7).id)),
+    ];
+    let stopping = |why, step, then| State::Stopping {
+        launch: launch(7),
+        task: task(),
+        why,
+        step,
+        then,
+        deadline: at(90),
+    };
+    let by_step =
+        |(name, step): (&str, _)| (format!("stopping-{name}"), stopping(StopWhy::Cap, step, Then::Sleep));
+    let by_why =
+        |(n, why)| (format!("stopping-why-{n}"), stopping(why, StopStep::Asked, Then::Start(asked())));
+    steps.into_iter().map(by_step).chain(whys().into_iter().enumerate().map(by_why)).collect()
+}
+
+fn ending() -> Vec<Named> {
+    let forces = [Force::Gentle, Force::Kill].into_iter().cycle();
+    let thens = [Then::Sleep, Then::Start(asked())].into_iter().cycle();
+    let tasks = [Some(task()), None, None].into_iter().cycle();
+    let parts = outcomes().into_iter().zip(forces).zip(thens).zip(tasks).enumerate();
+    let named = |(n, (((outcome, force), then), task))| {
+        let state = State::Ending { launch: launch(7), task, outcome, force, then, deadline: at(90) };
+        (format!("ending-{n}"), state)
+    };
+    parts.map(named).collect()
+}
+
+fn resting() -> Vec<Named> {
+    vec![
+        ("asleep".into(), State::Asleep),
+        ("deleting".into(), State::Deleting { asked: asked(), deadline: at(90) }),
+        ("deleted".into(), State::Deleted { asked: asked(), at: at(91) }),
+    ]
+}
+
+fn whys() -> Vec<StopWhy> {
+    vec![
+        StopWhy::Asked(asked()),
+        StopWhy::NeverJoined,
+        StopWhy::LastLeft,
+        StopWhy::Cap,
+        StopWhy::NeverReady,
+        StopWhy::Deaf,
+        StopWhy::GameEnded("signal 11 \"SIGSEGV\"".into()),
+        StopWhy::Reclaimed,
+    ]
+}
+
+fn outcomes() -> Vec<Outcome> {
+    vec![
+        Outcome::Slept(StopWhy::Asked(asked()), Proof::Fresh),
+        Outcome::NotArchived(StopWhy::Cap, "the disk is full".into()),
+        Outcome::Failed("no such image".into()),
+        Outcome::Lost("its task ran out of memory".into()),
+        Outcome::Slept(StopWhy::Cap, Proof::Missing("the game had to be killed".into())),
+        Outcome::Cancelled(asked()),
+    ]
+}
+
+fn launch(generation: u32) -> Launch {
+    let ended = generation < 7;
+    let passed = Milestone::ALL.into_iter().filter(|m| ended || *m <= Milestone::Ready).zip(1..);
+    let passed = passed.map(|(milestone, minute)| (milestone, at(minute))).collect();
+    Launch { generation: Generation(generation), asked: asked(), passed }
+}
+
+fn archive(generation: u32) -> Archive {
+    Archive {
+        id: ArchiveId::parse(&format!("20261121-093000-250-g{generation}")).unwrap(),
+        generation: Generation(generation),
+        size: u64::from(u32::MAX) + 7,
+        sha256: Sha256([0xa7; 32]),
+    }
+}
+
+fn asked() -> Asked {
+    Asked { by: Person::parse("Bo").unwrap(), at: at(0) }
+}
+
+fn task() -> TaskId {
+    TaskId::parse("arn:aws:ecs:eu-central-1:111122223333:task/dormouse/0a1b2c").unwrap()
+}
+
+fn id(text: &str) -> WorldId {
+    WorldId::parse(text).unwrap()
+}
+
+/// Returns a time some minutes after the evening began.
+fn at(minutes: u64) -> Timestamp {
+    Timestamp::from_millisecond(1_795_253_400_250).unwrap() + Duration::from_secs(60 * minutes)
+}
+
+#[tokio::test]
+async fn memory_keeps_the_contract() {
+    all(&domain::sim::Memory::default()).await;
+}

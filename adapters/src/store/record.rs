@@ -1,0 +1,507 @@
+//! The stored form of a world: JSON in words that a person can read in the database.
+//!
+//! These types stand apart from the domain's, so that a change there is a decision here. Every change of the form, even
+//! a field more, gets the next version number: a program refuses a record that is newer than itself, for it would lose
+//! what it does not know when it writes back. Nothing is guessed: a field that is missing or unknown is an error.
+//! Times are kept to the millisecond.
+
+use domain::world::World;
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+mod of_world;
+
+mod restore;
+
+/// The version that is written, and the newest that is read.
+pub const VERSION: u64 = 1;
+
+/// Why a record is not a world.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// A newer program wrote it.
+    #[error("`v`: the record has version {0} and this Dormouse reads up to {VERSION}: use the newer one")]
+    Newer(u64),
+    /// Something in it is wrong.
+    #[error("`{field}`: {why}")]
+    Field {
+        /// The path to what is wrong, such as `state.launch.asked.by`; `record` is all of it.
+        field: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Returns the record of `world` as JSON.
+pub fn encode(world: &World) -> String {
+    serde_json::to_string(&WorldRecord::from(world))
+        .unwrap_or_else(|error| unreachable!("a record has text keys and finite numbers only: {error}"))
+}
+
+/// Returns the world that `record` describes.
+pub fn decode(record: &str) -> Result<World, DecodeError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u64,
+    }
+    match parse::<Versioned>(record)?.v {
+        VERSION => parse::<WorldRecord>(record)?.restore(),
+        newer if newer > VERSION => Err(DecodeError::Newer(newer)),
+        unknown => Err(wrong("v", format!("no record has version {unknown}"))),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(record: &'a str) -> Result<T, DecodeError> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(record)).map_err(|error| {
+        match error.path().to_string().as_str() {
+            "." => wrong("record", error.inner()),
+            field => wrong(field, error.inner()),
+        }
+    })
+}
+
+fn wrong(field: &str, why: impl ToString) -> DecodeError {
+    DecodeError::Field { field: field.into(), why: why.to_string() }
+}
+
+/// Requires the field to be there, `null` or not.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from)
+}
+
+/// A stored world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorldRecord {
+    v: u64,
+    id: String,
+    guild: String,
+    name: String,
+    game: String,
+    created: AskedRecord,
+    timers: TimersRecord,
+    #[serde(deserialize_with = "present")]
+    port: Option<u16>,
+    generation: u32,
+    #[serde(deserialize_with = "present")]
+    claimed: Option<u32>,
+    #[serde(deserialize_with = "present")]
+    archive: Option<ArchiveRecord>,
+    #[serde(deserialize_with = "present")]
+    last: Option<SessionRecord>,
+    state: StateRecord,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedRecord {
+    by: String,
+    at_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimersRecord {
+    never_joined_ms: u64,
+    last_left_ms: u64,
+    warning_ms: u64,
+    cap_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ArchiveRecord {
+    id: String,
+    generation: u32,
+    size: u64,
+    sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionRecord {
+    launch: LaunchRecord,
+    outcome: OutcomeRecord,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LaunchRecord {
+    generation: u32,
+    asked: AskedRecord,
+    passed: Vec<PassedRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PassedRecord {
+    milestone: String,
+    at_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum StateRecord {
+    Asleep,
+    Starting {
+        launch: LaunchRecord,
+        step: StartStepRecord,
+        deadline_ms: i64,
+    },
+    Awake {
+        launch: LaunchRecord,
+        task: String,
+        address: AddressRecord,
+        heard: HeardRecord,
+        #[serde(deserialize_with = "present")]
+        keep: Option<KeepRecord>,
+        deadline_ms: i64,
+    },
+    Stopping {
+        launch: LaunchRecord,
+        task: String,
+        why: StopWhyRecord,
+        step: StopStepRecord,
+        then: ThenRecord,
+        deadline_ms: i64,
+    },
+    Ending {
+        launch: LaunchRecord,
+        #[serde(deserialize_with = "present")]
+        task: Option<String>,
+        outcome: OutcomeRecord,
+        force: ForceRecord,
+        then: ThenRecord,
+        deadline_ms: i64,
+    },
+    Deleting {
+        asked: AskedRecord,
+        deadline_ms: i64,
+    },
+    Deleted {
+        asked: AskedRecord,
+        at_ms: i64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum StartStepRecord {
+    Launching,
+    Launched { task: String },
+    Claimed { task: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddressRecord {
+    host: String,
+    port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeardRecord {
+    at_ms: i64,
+    players: EvidenceRecord,
+    #[serde(deserialize_with = "present")]
+    stops_at_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum EvidenceRecord {
+    Players { count: u32 },
+    Empty,
+    Unknown { reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeepRecord {
+    asked: AskedRecord,
+    until_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum StopWhyRecord {
+    Asked { asked: AskedRecord },
+    NeverJoined,
+    LastLeft,
+    Cap,
+    NeverReady,
+    Deaf,
+    GameEnded { how: String },
+    Reclaimed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum StopStepRecord {
+    Asked,
+    Saving,
+    Saved { proof: ProofRecord },
+    Uploaded { proof: ProofRecord, archive: ArchiveRecord },
+    Rejected { proof: ProofRecord, archive_id: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum ProofRecord {
+    Fresh,
+    Untouched,
+    Missing { reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum ThenRecord {
+    Sleep,
+    Start { asked: AskedRecord },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum OutcomeRecord {
+    Slept { why: StopWhyRecord, proof: ProofRecord },
+    NotArchived { why: StopWhyRecord, reason: String },
+    Cancelled { asked: AskedRecord },
+    Failed { reason: String },
+    Lost { reason: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ForceRecord {
+    Gentle,
+    Kill,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::worlds_in_every_state;
+    use expect_test::{Expect, expect};
+
+    #[test]
+    fn every_state_and_step_comes_back_as_it_was() {
+        for world in worlds_in_every_state() {
+            let record = encode(&world);
+            assert_eq!(decode(&record), Ok(world), "{record}");
+        }
+    }
+
+    #[test]
+    fn an_awake_world_reads_well() {
+        expect![[r#"
+            {
+              "v": 1,
+              "id": "w-awake",
+              "guild": "g-states",
+              "name": "awake",
+              "game": "valheim",
+              "created": {
+                "by": "Bo",
+                "at_ms": 1795253400250
+              },
+              "timers": {
+                "never_joined_ms": 900000,
+                "last_left_ms": 600000,
+                "warning_ms": 120000,
+                "cap_ms": 43200000
+              },
+              "port": 2456,
+              "generation": 7,
+              "claimed": 7,
+              "archive": {
+                "id": "20261121-093000-250-g6",
+                "generation": 6,
+                "size": 4294967302,
+                "sha256": "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
+              },
+              "last": {
+                "launch": {
+                  "generation": 6,
+                  "asked": {
+                    "by": "Bo",
+                    "at_ms": 1795253400250
+                  },
+                  "passed": [
+                    {
+                      "milestone": "launched",
+                      "at_ms": 1795253460250
+                    },
+                    {
+                      "milestone": "claimed",
+                      "at_ms": 1795253520250
+                    },
+                    {
+                      "milestone": "ready",
+                      "at_ms": 1795253580250
+                    },
+                    {
+                      "milestone": "stopping",
+                      "at_ms": 1795253640250
+                    },
+                    {
+                      "milestone": "saved",
+                      "at_ms": 1795253700250
+                    },
+                    {
+                      "milestone": "uploaded",
+                      "at_ms": 1795253760250
+                    },
+                    {
+                      "milestone": "archived",
+                      "at_ms": 1795253820250
+                    },
+                    {
+                      "milestone": "ended",
+                      "at_ms": 1795253880250
+                    }
+                  ]
+                },
+                "outcome": {
+                  "is": "slept",
+                  "why": {
+                    "is": "last_left"
+                  },
+                  "proof": {
+                    "is": "fresh"
+                  }
+                }
+              },
+              "state": {
+                "is": "awake",
+                "launch": {
+                  "generation": 7,
+                  "asked": {
+                    "by": "Bo",
+                    "at_ms": 1795253400250
+                  },
+                  "passed": [
+                    {
+                      "milestone": "launched",
+                      "at_ms": 1795253460250
+                    },
+                    {
+                      "milestone": "claimed",
+                      "at_ms": 1795253520250
+                    },
+                    {
+                      "milestone": "ready",
+                      "at_ms": 1795253580250
+                    }
+                  ]
+                },
+                "task": "arn:aws:ecs:eu-central-1:111122223333:task/dormouse/0a1b2c",
+                "address": {
+                  "host": "203.0.113.7",
+                  "port": 2456
+                },
+                "heard": {
+                  "at_ms": 1795257000250,
+                  "players": {
+                    "is": "players",
+                    "count": 3
+                  },
+                  "stops_at_ms": null
+                },
+                "keep": {
+                  "asked": {
+                    "by": "Bo",
+                    "at_ms": 1795253400250
+                  },
+                  "until_ms": 1795260600250
+                },
+                "deadline_ms": 1795296600250
+              }
+            }"#]]
+        .assert_eq(&awake());
+    }
+
+    /// The fixture is what a program of version 1 wrote, one record a line; it is never written anew.
+    #[test]
+    fn records_of_version_1_go_on_decoding() {
+        let worlds = worlds_in_every_state();
+        let mut decoded = 0;
+        for record in include_str!("record/v1.jsonl").lines() {
+            let world = decode(record).unwrap();
+            assert!(worlds.contains(&world), "{record}");
+            decoded += 1;
+        }
+        assert_eq!(decoded, 31);
+    }
+
+    #[test]
+    fn a_newer_record_is_refused_even_if_nothing_else_is_understood() {
+        check(
+            r#"{"v": 2, "moons": 3}"#,
+            expect!["`v`: the record has version 2 and this Dormouse reads up to 1: use the newer one"],
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        check("", expect!["`record`: EOF while parsing a value at line 1 column 0"]);
+        check("{}", expect!["`record`: missing field `v` at line 1 column 2"]);
+        check(&awake().replace(r#""v": 1"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
+        check(
+            &awake().replace(r#""host""#, r#""hots""#),
+            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 123 column 1"],
+        );
+        check(
+            &awake().replace("1795253400250", r#""soon""#),
+            expect![[r#"`created.at_ms`: invalid type: string "soon", expected i64 at line 9 column 19"#]],
+        );
+        check(
+            &awake().replace("1795253400250", "9223372036854775807"),
+            expect![
+                "`created.at_ms`: parameter 'Unix timestamp milliseconds' is not in the required range of -377705023201000..=253402207200000"
+            ],
+        );
+        check(
+            &awake().replace(r#""by": "Bo""#, r#""by": """#),
+            expect!["`created.by`: person `` is not valid: use 1 to 64 printable characters"],
+        );
+        check(
+            &awake().replace(r#""milestone": "ready""#, r#""milestone": "done""#),
+            expect!["`last.launch.passed.milestone`: `done` is no milestone"],
+        );
+        check(
+            &awake().replace(r#""name": "awake""#, r#""name": "../etc""#),
+            expect![
+                "`name`: world name `../etc` is not valid: use 1 to 32 lower-case letters, digits and inner hyphens, such as `valhalla-2`"
+            ],
+        );
+        check(
+            &awake().replace(r#""generation": 7,"#, r#""generation": -7,"#),
+            expect!["`generation`: invalid value: integer `-7`, expected u32 at line 18 column 18"],
+        );
+    }
+
+    #[test]
+    fn a_field_that_is_missing_is_not_taken_for_null() {
+        check(
+            &awake().replace("  \"claimed\": 7,\n", ""),
+            expect!["`record`: missing field `claimed` at line 122 column 1"],
+        );
+        check(
+            &awake().replace("\"stops_at_ms\"", "\"stops_at\""),
+            expect![
+                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 123 column 1"
+            ],
+        );
+    }
+
+    /// Returns the record of an awake world, laid out for reading.
+    fn awake() -> String {
+        let world = worlds_in_every_state().into_iter().find(|w| w.name.as_str() == "awake").unwrap();
+        serde_json::to_string_pretty(&WorldRecord::from(&world)).unwrap()
+    }
+
+    fn check(record: &str, expected: Expect) {
+        expected.assert_eq(&decode(record).unwrap_err().to_string());
+    }
+}

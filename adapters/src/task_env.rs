@@ -1,0 +1,183 @@
+//! What a runtime tells the watchdog of a task, through its environment: one list of names for both sides.
+
+use std::{path::PathBuf, time::Duration};
+
+use domain::{
+    idle::Timers,
+    ports::Directory,
+    world::{Generation, TaskId, WorldId},
+};
+use thiserror::Error;
+
+/// Everything that a watchdog has to know. The token is a secret: whoever starts a game must not hand it on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TaskEnv {
+    /// The world.
+    pub world: WorldId,
+    /// The launch.
+    pub generation: Generation,
+    /// The task.
+    pub task: TaskId,
+    /// The game's catalogue entry.
+    pub game_file: PathBuf,
+    /// The game's first port in this task.
+    pub port: u16,
+    /// The world's directory.
+    pub world_dir: PathBuf,
+    /// Whether that directory must be there already.
+    pub directory: Directory,
+    /// A directory of the task's own: logs, health, scratch.
+    pub task_dir: PathBuf,
+    /// The control plane's base URL.
+    pub control_url: String,
+    /// The launch's bearer token.
+    pub token: String,
+    /// When the world goes to sleep.
+    pub timers: Timers,
+    /// How often to report when nothing changes.
+    pub report_every: Duration,
+    /// The user and group to run the game as, where they are not the watchdog's own.
+    pub game_user: Option<(u32, u32)>,
+}
+
+/// Says which variable is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("environment variable {name} {problem}")]
+pub struct BadTaskEnv {
+    name: &'static str,
+    problem: String,
+}
+
+const WORLD: &str = "DORMOUSE_WORLD";
+const GENERATION: &str = "DORMOUSE_GENERATION";
+const TASK: &str = "DORMOUSE_TASK";
+const GAME_FILE: &str = "DORMOUSE_GAME_FILE";
+const PORT: &str = "DORMOUSE_PORT";
+const WORLD_DIR: &str = "DORMOUSE_WORLD_DIR";
+const DIRECTORY: &str = "DORMOUSE_DIRECTORY";
+const TASK_DIR: &str = "DORMOUSE_TASK_DIR";
+const CONTROL_URL: &str = "DORMOUSE_CONTROL_URL";
+const TOKEN: &str = "DORMOUSE_TOKEN";
+const NEVER_JOINED: &str = "DORMOUSE_NEVER_JOINED_S";
+const LAST_LEFT: &str = "DORMOUSE_LAST_LEFT_S";
+const WARNING: &str = "DORMOUSE_WARNING_S";
+const CAP: &str = "DORMOUSE_CAP_S";
+const REPORT_EVERY: &str = "DORMOUSE_REPORT_EVERY_S";
+const GAME_USER: &str = "DORMOUSE_GAME_USER";
+
+impl TaskEnv {
+    /// Returns the variables to set.
+    pub fn to_vars(&self) -> Vec<(&'static str, String)> {
+        let seconds = |d: Duration| d.as_secs().to_string();
+        let path = |p: &PathBuf| p.to_string_lossy().into_owned();
+        let directory = match self.directory {
+            Directory::MayBeNew => "may-be-new",
+            Directory::MustExist => "must-exist",
+        };
+        let mut vars = vec![
+            (WORLD, self.world.to_string()),
+            (GENERATION, self.generation.to_string()),
+            (TASK, self.task.to_string()),
+            (GAME_FILE, path(&self.game_file)),
+            (PORT, self.port.to_string()),
+            (WORLD_DIR, path(&self.world_dir)),
+            (DIRECTORY, directory.into()),
+            (TASK_DIR, path(&self.task_dir)),
+            (CONTROL_URL, self.control_url.clone()),
+            (TOKEN, self.token.clone()),
+            (NEVER_JOINED, seconds(self.timers.never_joined)),
+            (LAST_LEFT, seconds(self.timers.last_left)),
+            (WARNING, seconds(self.timers.warning)),
+            (CAP, seconds(self.timers.cap)),
+            (REPORT_EVERY, seconds(self.report_every)),
+        ];
+        vars.extend(self.game_user.map(|(user, group)| (GAME_USER, format!("{user}:{group}"))));
+        vars
+    }
+
+    /// Reads the variables through `get`.
+    pub fn from_vars(get: impl Fn(&str) -> Option<String>) -> Result<Self, BadTaskEnv> {
+        let text = |name| get(name).ok_or(BadTaskEnv { name, problem: "is not set".into() });
+        Ok(Self {
+            world: parsed(WORLD, &text(WORLD)?, WorldId::parse)?,
+            generation: Generation(parsed(GENERATION, &text(GENERATION)?, str::parse::<u32>)?),
+            task: parsed(TASK, &text(TASK)?, TaskId::parse)?,
+            game_file: text(GAME_FILE)?.into(),
+            port: parsed(PORT, &text(PORT)?, str::parse::<u16>)?,
+            world_dir: text(WORLD_DIR)?.into(),
+            directory: parsed(DIRECTORY, &text(DIRECTORY)?, directory)?,
+            task_dir: text(TASK_DIR)?.into(),
+            control_url: text(CONTROL_URL)?,
+            token: text(TOKEN)?,
+            timers: Timers {
+                never_joined: parsed(NEVER_JOINED, &text(NEVER_JOINED)?, seconds)?,
+                last_left: parsed(LAST_LEFT, &text(LAST_LEFT)?, seconds)?,
+                warning: parsed(WARNING, &text(WARNING)?, seconds)?,
+                cap: parsed(CAP, &text(CAP)?, seconds)?,
+            },
+            report_every: parsed(REPORT_EVERY, &text(REPORT_EVERY)?, seconds)?,
+            game_user: get(GAME_USER).map(|user| parsed(GAME_USER, &user, user_and_group)).transpose()?,
+        })
+    }
+}
+
+fn parsed<T, E: ToString>(
+    name: &'static str,
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, BadTaskEnv> {
+    parse(text).map_err(|e| BadTaskEnv { name, problem: format!("is `{text}`: {}", e.to_string()) })
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
+}
+
+fn directory(text: &str) -> Result<Directory, &'static str> {
+    match text {
+        "may-be-new" => Ok(Directory::MayBeNew),
+        "must-exist" => Ok(Directory::MustExist),
+        _ => Err("use may-be-new or must-exist"),
+    }
+}
+
+fn user_and_group(text: &str) -> Result<(u32, u32), &'static str> {
+    let number = |part: &str| part.parse().ok();
+    text.split_once(':').and_then(|(u, g)| number(u).zip(number(g))).ok_or("use UID:GID, two numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn env() -> TaskEnv {
+        TaskEnv {
+            world: WorldId::parse("w1").unwrap(),
+            generation: Generation(3),
+            task: TaskId::parse("w1.3").unwrap(),
+            game_file: "/t/game.toml".into(),
+            port: 30000,
+            world_dir: "/w".into(),
+            directory: Directory::MustExist,
+            task_dir: "/t".into(),
+            control_url: "http://127.0.0.1:1".into(),
+            token: "secret".into(),
+            timers: Timers::DEFAULT,
+            report_every: Duration::from_secs(5),
+            game_user: Some((65534, 65534)),
+        }
+    }
+
+    #[test]
+    fn what_a_runtime_sets_a_watchdog_reads() {
+        let vars: BTreeMap<_, _> = env().to_vars().into_iter().collect();
+        assert!(TaskEnv::from_vars(|name| vars.get(name).cloned()).unwrap() == env());
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let Err(error) = TaskEnv::from_vars(|_| None) else { panic!("accepted") };
+        assert_eq!(error.to_string(), "environment variable DORMOUSE_WORLD is not set");
+    }
+}
