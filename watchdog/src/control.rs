@@ -1,0 +1,223 @@
+//! Talking to the control plane: reports out, orders in, tickets and uploads.
+//!
+//! Reports go out from a thread of their own, so that a control plane that is slow or gone never keeps the watchdog from
+//! watching. Only the newest report counts: it says everything that has happened so far.
+
+use std::{
+    fs::File,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use adapters::report::{Answer, OrdersRecord, Report, TicketRecord};
+use anyhow::{Context, Result, bail};
+use ureq::{Agent, SendBody};
+
+use crate::archive::Checked;
+
+/// How long one report may take.
+const REPORT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long one upload may take: 10 GB at 1 MB/s.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// The first and the longest wait after a report that failed.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// The most bytes of an answer that are read.
+const LONGEST_ANSWER: u64 = 64 * 1024;
+
+/// The control plane as one launch sees it.
+#[derive(Clone)]
+pub struct Control {
+    agent: Agent,
+    url: String,
+    token: String,
+}
+
+impl Control {
+    /// Returns the control plane at `url`, spoken to with the launch's `token`.
+    pub fn new(url: &str, token: &str) -> Self {
+        let agent = Agent::config_builder().timeout_global(Some(REPORT_LIMIT)).build().new_agent();
+        Self { agent, url: url.trim_end_matches('/').to_owned(), token: token.to_owned() }
+    }
+
+    /// Sends `report` and returns the orders.
+    pub fn report(&self, report: &Report) -> Result<OrdersRecord> {
+        let answer = self
+            .agent
+            .post(format!("{}/v1/reports", self.url))
+            .header("authorization", format!("Bearer {}", self.token))
+            .send_json(report)
+            .context("reporting")?;
+        let answer: Answer = answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_json()?;
+        Ok(answer.orders)
+    }
+
+    /// Asks for a ticket to upload an archive of the launch.
+    pub fn ticket(&self, world: &str, generation: u32) -> Result<TicketRecord> {
+        let answer = self
+            .agent
+            .post(format!("{}/v1/tickets/{world}/{generation}", self.url))
+            .header("authorization", format!("Bearer {}", self.token))
+            .send_empty()
+            .context("asking for an upload ticket")?;
+        Ok(answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_json()?)
+    }
+
+    /// Uploads the file at `path` to a ticket's URL. `check` is asked again and again whether to go on.
+    pub fn upload(&self, url: &str, path: &Path, check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        let size = file.metadata()?.len();
+        let config = self.agent.put(url).config().timeout_global(Some(UPLOAD_LIMIT));
+        let request = config.http_status_as_error(false).build();
+        let answer = request
+            .header("content-length", size.to_string())
+            .send(SendBody::from_reader(&mut Checked { inner: file, check }))
+            .context("uploading the archive")?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let text =
+            answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string().unwrap_or_default();
+        bail!("the upload was refused ({status}): {}", text.chars().take(200).collect::<String>())
+    }
+}
+
+/// Sends reports from a thread of its own.
+pub struct Reporter {
+    desk: Arc<Desk>,
+}
+
+struct Desk {
+    tray: Mutex<Tray>,
+    changed: Condvar,
+    answered: Condvar,
+}
+
+struct Tray {
+    report: Report,
+    is_new: bool,
+    /// Counts the changes that somebody wants heard; and which of them an answer was given to.
+    said: u64,
+    heard: u64,
+    every: Duration,
+    orders: Option<OrdersRecord>,
+    keep_until: Option<Instant>,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter {
+    /// Begins to send `report` at once, whenever it changes, and `every` so often.
+    pub fn start(control: Control, report: Report, every: Duration) -> Self {
+        let tray = Tray { report, is_new: true, said: 1, heard: 0, every, orders: None, keep_until: None };
+        let desk =
+            Arc::new(Desk { tray: Mutex::new(tray), changed: Condvar::new(), answered: Condvar::new() });
+        let own = Arc::clone(&desk);
+        thread::spawn(move || send_reports(&control, &own));
+        Self { desk }
+    }
+
+    /// Changes the report.
+    pub fn update(&self, change: impl FnOnce(&mut Report)) {
+        let mut tray = self.desk.lock();
+        let before = tray.report.clone();
+        change(&mut tray.report);
+        if tray.report != before {
+            tray.is_new = true;
+            tray.said += 1;
+            self.desk.changed.notify_all();
+        }
+    }
+
+    /// Reports at once, and waits up to `limit` for the answer; tells whether it came.
+    pub fn ask(&self, limit: Duration) -> bool {
+        let mut tray = self.desk.lock();
+        tray.is_new = true;
+        tray.said += 1;
+        let wanted = tray.said;
+        self.desk.changed.notify_all();
+        let waited = self.desk.answered.wait_timeout_while(tray, limit, |tray| tray.heard < wanted);
+        let (tray, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        tray.heard >= wanted
+    }
+
+    /// Tells whether everything that was said so far has been answered.
+    pub fn is_heard(&self) -> bool {
+        let tray = self.desk.lock();
+        tray.heard >= tray.said
+    }
+
+    /// Changes the report without haste: the next regular one will say so.
+    pub fn note(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.desk.lock().report);
+    }
+
+    /// Reports often from now on: the answer to the last word is waited for.
+    pub fn hurry(&self) {
+        const HURRIED: Duration = Duration::from_millis(250);
+        let mut tray = self.desk.lock();
+        tray.every = tray.every.min(HURRIED);
+        tray.is_new = true;
+        self.desk.changed.notify_all();
+    }
+
+    /// Returns the newest orders, if any came yet.
+    pub fn orders(&self) -> Option<OrdersRecord> {
+        self.desk.lock().orders.clone()
+    }
+
+    /// Tells whether a person wants the world awake whoever is on.
+    pub fn is_kept(&self) -> bool {
+        self.desk.lock().keep_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// Sends the report for as long as the watchdog lives.
+fn send_reports(control: &Control, desk: &Desk) {
+    let mut wait = RETRY.0;
+    loop {
+        let (report, said) = {
+            let mut tray = desk.lock();
+            tray.is_new = false;
+            (tray.report.clone(), tray.said)
+        };
+        let pause = match control.report(&report) {
+            Ok(orders) => {
+                take_orders(desk, orders, said);
+                wait = RETRY.0;
+                desk.lock().every
+            }
+            Err(error) => {
+                tracing::warn!("the control plane did not take a report: {error:#}");
+                let pause = wait;
+                wait = (wait * 2).min(RETRY.1);
+                desk.lock().is_new = false;
+                pause
+            }
+        };
+        let tray = desk.lock();
+        let _ = desk.changed.wait_timeout_while(tray, pause, |tray| !tray.is_new);
+    }
+}
+
+fn take_orders(desk: &Desk, orders: OrdersRecord, said: u64) {
+    let mut tray = desk.lock();
+    tray.heard = said;
+    desk.answered.notify_all();
+    if let OrdersRecord::Run { keep_for_s } = orders {
+        tray.keep_until = Instant::now().checked_add(Duration::from_secs(keep_for_s));
+    }
+    if tray.orders.as_ref() != Some(&orders) && !matches!(orders, OrdersRecord::Run { .. }) {
+        tracing::info!("orders: {orders:?}");
+    }
+    tray.orders = Some(orders);
+}

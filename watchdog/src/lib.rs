@@ -1,0 +1,29 @@
+//! The watchdog: the sidecar of a game server.
+//!
+//! It owns the world's directory, lets the game start, sees players, and puts the world to sleep: stopped, proven, archived.
+//! Reading order: [`run`], then [`senses`], then the modules that those two call. It has no permission but what it finds in
+//! its container, and must never let a game start on a world that it does not own.
+
+pub mod run;
+
+pub mod senses;
+
+pub mod peers;
+
+pub mod rate;
+
+pub mod procnet;
+
+pub mod packet;
+
+pub mod world_dir;
+
+pub mod game;
+
+pub mod save;
+
+pub mod archive;
+
+pub mod control;
+
+pub mod cli;

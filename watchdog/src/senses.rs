@@ -1,0 +1,225 @@
+//! Looking at the players through every source that this place offers.
+//!
+//! This is the shell around the pure cores: [`crate::procnet`] reads tables, [`crate::packet`] datagrams, [`crate::peers`]
+//! and [`crate::rate`] judge them, and [`domain::idle::combine`] makes one verdict. It never takes a source that failed
+//! for one that saw nobody.
+
+use std::{fmt, path::Path, time::Instant};
+
+use domain::{
+    game::{Game, Protocol},
+    idle::{Evidence, Listening, Sighting, Source, combine},
+};
+
+use crate::{
+    packet::PacketTap,
+    peers::{self, Kind, PeerTable, TcpPeers},
+    procnet::Tables,
+    rate::{Rate, Sample},
+};
+
+/// Whether anybody can have come before the senses were opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// The game is not running yet: whoever comes will be seen coming.
+    BeforeTheGame,
+    /// Players may be on already; nobody is called absent before there was time to see them.
+    MidGame,
+}
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Whether the game's ports are bound.
+    pub listening: Listening,
+    /// All sources together.
+    pub players: Evidence,
+    /// What each source says.
+    pub sightings: Vec<Sighting>,
+    /// The peers that were seen, players or not.
+    pub peers: Vec<Peer>,
+}
+
+/// A remote address that talks to the game.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// How it talks.
+    pub protocol: Protocol,
+    /// What is known of it.
+    pub row: peers::Row,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.protocol, self.row)
+    }
+}
+
+/// The sources, and what they have seen so far.
+pub struct Senses {
+    game: Game,
+    udp_ports: Vec<u16>,
+    tcp_ports: Vec<u16>,
+    begun: Begun,
+    since: Instant,
+    tap: Result<PacketTap, String>,
+    udp: PeerTable,
+    lost_at: Option<u64>,
+    tcp: TcpPeers,
+    rate: Rate,
+}
+
+impl Senses {
+    /// Opens every source that is to be had here.
+    pub fn open(game: &Game, begun: Begun) -> Self {
+        let udp_ports = game.ports_of(Protocol::Udp);
+        Self {
+            game: game.clone(),
+            tap: PacketTap::open(&udp_ports).map_err(|e| e.to_string()),
+            tcp_ports: game.ports_of(Protocol::Tcp),
+            udp_ports,
+            begun,
+            since: Instant::now(),
+            udp: PeerTable::default(),
+            lost_at: None,
+            tcp: TcpPeers::default(),
+            rate: Rate::default(),
+        }
+    }
+
+    /// Returns, for people, which sources there are and which are missing.
+    pub fn describe(&self) -> String {
+        let mut sources = vec!["socket tables: yes".to_owned()];
+        if !self.udp_ports.is_empty() {
+            sources.push(match &self.tap {
+                Ok(_) => "packet peers: yes".into(),
+                Err(why) => format!("packet peers: no ({why})"),
+            });
+            if self.tap.is_err() {
+                sources.push("datagram rate: yes, instead".into());
+            }
+        }
+        sources.join(", ")
+    }
+
+    /// Takes in the datagrams that came since the last call. To be called several times a second.
+    pub fn listen(&mut self) {
+        let now = self.seconds();
+        let (udp, Ok(tap)) = (&mut self.udp, &mut self.tap) else { return };
+        match tap.drain(&mut |datagram| udp.saw(now, datagram.source, Kind::of(datagram.payload))) {
+            Ok(drained) if drained.lost > 0 => self.lost_at = Some(now),
+            Ok(_) => {}
+            Err(error) => self.tap = Err(error.to_string()),
+        }
+    }
+
+    /// Looks once. To be called once a second.
+    pub fn look(&mut self) -> Look {
+        self.listen();
+        let (listening, mut sightings) = match Tables::read(Path::new("/proc/net")) {
+            // A row that cannot be read may be a player's.
+            Ok(tables) if tables.malformed > 0 => {
+                (Listening::Unknown, self.blind("the socket tables make no sense"))
+            }
+            Ok(tables) => self.look_at(&tables),
+            Err(error) => (Listening::Unknown, self.blind(&error.to_string())),
+        };
+        if !self.udp_ports.is_empty() {
+            sightings.push(sighting(Source::PacketPeers, Protocol::Udp, self.packet_evidence()));
+        }
+        let players = combine(&self.game.protocols(), &sightings);
+        Look { listening, players, sightings, peers: self.peers() }
+    }
+
+    fn look_at(&mut self, tables: &Tables) -> (Listening, Vec<Sighting>) {
+        let bound = self.game.ports.iter().all(|port| tables.listening(port.number, port.protocol));
+        let listening = if bound { Listening::Yes } else { Listening::No };
+        let mut sightings = Vec::new();
+        if !self.tcp_ports.is_empty() {
+            self.tcp.sample(self.seconds(), tables.established_peers(&self.tcp_ports));
+            sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.tcp_evidence()));
+        }
+        if !self.udp_ports.is_empty() {
+            let connected = tables.connected_udp_peers(&self.udp_ports).count();
+            sightings.push(sighting(Source::SocketTables, Protocol::Udp, connected_evidence(connected)));
+            // The rate cannot tell a list ping from a player; it speaks only where nothing better is to be had.
+            if self.tap.is_err() {
+                let evidence = self.rate_evidence(tables.datagrams_in);
+                sightings.push(sighting(Source::DatagramRate, Protocol::Udp, evidence));
+            }
+        }
+        (listening, sightings)
+    }
+
+    /// Returns what the tables' sources say when the tables cannot be read.
+    fn blind(&self, why: &str) -> Vec<Sighting> {
+        let unknown = |protocol| sighting(Source::SocketTables, protocol, Evidence::Unknown(why.to_owned()));
+        self.game.protocols().into_iter().map(unknown).collect()
+    }
+
+    fn tcp_evidence(&self) -> Evidence {
+        let now = self.seconds();
+        let young = self.tcp.rows(now).filter(|row| !row.is_player).count();
+        match self.tcp.players() {
+            0 if young > 0 => Evidence::Unknown(format!("{young} too new to tell")),
+            players => Evidence::count(players),
+        }
+    }
+
+    fn packet_evidence(&self) -> Evidence {
+        let now = self.seconds();
+        let newcomers = self.udp.newcomers(now);
+        let recently = |at: Option<u64>| at.is_some_and(|at| now.saturating_sub(at) < peers::WINDOW_SECONDS);
+        match (&self.tap, self.udp.players(now)) {
+            (Err(why), _) => Evidence::Unknown(why.clone()),
+            (Ok(_), players @ 1..) => Evidence::Players(players),
+            (Ok(_), 0) if self.is_too_early(now) => Evidence::Unknown(format!("watched for only {now} s")),
+            (Ok(_), 0) if newcomers > 0 => Evidence::Unknown(format!("{newcomers} too new to tell")),
+            (Ok(_), 0) if self.udp.is_crowded(now) => Evidence::Unknown("too many addresses to tell".into()),
+            (Ok(_), 0) if recently(self.lost_at) => {
+                Evidence::Unknown("datagrams came too fast to see all".into())
+            }
+            (Ok(_), 0) => Evidence::Empty,
+        }
+    }
+
+    fn rate_evidence(&mut self, total: Option<u64>) -> Evidence {
+        let Some(total) = total else { return Evidence::Unknown("the kernel does not say".into()) };
+        let at_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.rate.sample(Sample { at_ms, total, own: 0 });
+        match self.rate.count(at_ms) {
+            None => Evidence::Unknown("looked only once so far".into()),
+            Some(count) if count.datagrams > 0 => Evidence::Players(1),
+            Some(_) if self.is_too_early(at_ms / 1000) => {
+                Evidence::Unknown("looked for too short a time".into())
+            }
+            Some(_) => Evidence::Empty,
+        }
+    }
+
+    fn is_too_early(&self, now: u64) -> bool {
+        self.begun == Begun::MidGame && now < peers::WINDOW_SECONDS
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        let now = self.seconds();
+        let of = |protocol| move |row| Peer { protocol, row };
+        self.tcp.rows(now).map(of(Protocol::Tcp)).chain(self.udp.rows(now).map(of(Protocol::Udp))).collect()
+    }
+
+    fn seconds(&self) -> u64 {
+        self.since.elapsed().as_secs()
+    }
+}
+
+fn sighting(source: Source, protocol: Protocol, evidence: Evidence) -> Sighting {
+    Sighting { source, protocol, evidence }
+}
+
+fn connected_evidence(connected: usize) -> Evidence {
+    match u32::try_from(connected) {
+        Ok(0) => Evidence::Unknown("an unconnected socket shows no peers".into()),
+        Ok(n) => Evidence::Players(n),
+        Err(_) => Evidence::Players(u32::MAX),
+    }
+}
