@@ -1,0 +1,173 @@
+//! `dormouse`: the program of the one who runs worlds, on one machine or against a control plane elsewhere.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+mod up;
+
+mod world;
+
+mod doctor;
+
+mod client;
+
+mod output;
+
+/// Private game servers that sleep until somebody wants to play, and go back to sleep when the last player has left
+#[derive(Debug, Parser)]
+#[command(
+    name = "dormouse",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  dormouse up                                 run everything on this machine
+  dormouse world create valhalla --game luanti
+  dormouse world start valhalla --wait
+  dormouse world status valhalla
+
+Exit codes: 0 done, 1 it failed or was refused, 2 the command line is wrong, 130 interrupted"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control plane on this machine, with everything in it
+    Up(up::Up),
+    /// Show which games there are
+    Games(Reach),
+    /// Make, wake, stop and look at worlds
+    #[command(subcommand)]
+    World(world::World),
+    /// Check what this machine has, and say how to mend what is missing
+    Doctor(doctor::Doctor),
+    /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
+    #[command(subcommand)]
+    Watchdog(watchdog::cli::Command),
+}
+
+/// Which control plane to speak to, and how to answer.
+#[derive(Debug, Clone, Args)]
+struct Reach {
+    /// The control plane
+    #[arg(
+        long,
+        env = "DORMOUSE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7733",
+        global = true
+    )]
+    url: String,
+    /// A file that holds the control plane's token (or set DORMOUSE_API_TOKEN); not needed on the same machine
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging();
+    let done = match cli.command {
+        Command::Up(up) => up::run(up),
+        Command::Games(reach) => world::games(&reach),
+        Command::World(command) => return world::run(command),
+        Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Watchdog(command) => watchdog::cli::main(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dormouse: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to stderr; what people asked for goes to stdout.
+fn start_logging() {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use expect_test::expect;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_shows_where_to_begin() {
+        let help = Cli::command().term_width(100).render_help().to_string();
+        expect![[r#"
+            Private game servers that sleep until somebody wants to play, and go back to sleep when the last
+            player has left
+
+            Usage: dormouse <COMMAND>
+
+            Commands:
+              up        Run the control plane on this machine, with everything in it
+              games     Show which games there are
+              world     Make, wake, stop and look at worlds
+              doctor    Check what this machine has, and say how to mend what is missing
+              watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
+                        game)
+              help      Print this message or the help of the given subcommand(s)
+
+            Options:
+              -h, --help     Print help
+              -V, --version  Print version
+
+            Examples:
+              dormouse up                                 run everything on this machine
+              dormouse world create valhalla --game luanti
+              dormouse world start valhalla --wait
+              dormouse world status valhalla
+
+            Exit codes: 0 done, 1 it failed or was refused, 2 the command line is wrong, 130 interrupted
+        "#]]
+        .assert_eq(&help);
+    }
+
+    #[test]
+    fn the_help_of_create_shows_examples() {
+        let mut cli = Cli::command().term_width(100);
+        let world = cli.find_subcommand_mut("world").unwrap();
+        let help = world.find_subcommand_mut("create").unwrap().render_help().to_string();
+        expect![[r#"
+            Make a world, asleep
+
+            Usage: create [OPTIONS] --game <GAME> <NAME>
+
+            Arguments:
+              <NAME>  The world's name
+
+            Options:
+                  --url <URL>            The control plane [env: DORMOUSE_URL] [default: http://127.0.0.1:7733]
+                  --token-file <FILE>    A file that holds the control plane's token (or set
+                                         DORMOUSE_API_TOKEN); not needed on the same machine
+                  --json                 Answer in JSON
+                  --game <GAME>          The game (see `dormouse games`)
+                  --never-joined <TIME>  How long to wait for the first player
+                  --last-left <TIME>     How long to wait after the last player has left
+                  --warning <TIME>       How long before the stop to warn
+                  --cap <TIME>           The longest run, whoever is on
+                  --port <PORT>          The game's first port; without it a free one is chosen at each start
+              -h, --help                 Print help
+
+            Examples:
+              dormouse world create valhalla --game luanti
+              dormouse world create rails --game openttd --last-left 5m --cap 6h --port 3990
+        "#]].assert_eq(&help);
+    }
+}

@@ -1,0 +1,402 @@
+//! `dormouse games` and `dormouse world …`: commands sent to a control plane, and their answers for people and programs.
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use adapters::front_door::view::{Answer, CreateRequest, ForRequest, LaunchView, TimersRequest, WorldView};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use domain::words;
+
+use crate::{Reach, client::Client, output::say};
+
+/// How often `--wait` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Commands about worlds.
+#[derive(Debug, Subcommand)]
+pub(crate) enum World {
+    /// Make a world, asleep
+    #[command(after_help = "Examples:\n  dormouse world create valhalla --game luanti\n  \
+        dormouse world create rails --game openttd --last-left 5m --cap 6h --port 3990")]
+    Create(Create),
+    /// Show which worlds there are
+    List(Reach),
+    /// Show what a world is doing
+    Status(Named),
+    /// Wake a world
+    #[command(
+        after_help = "Examples:\n  dormouse world start valhalla --wait    show each milestone until players can join"
+    )]
+    Start(Waiting),
+    /// Save a world and put it to sleep, whoever is on
+    Stop(Waiting),
+    /// Keep a world awake for a while with nobody on
+    Keep(Lasting),
+    /// Make a link that downloads the newest archive of a world
+    Export(Lasting),
+    /// Delete a sleeping world; its archives are kept
+    Delete(Delete),
+}
+
+/// A world by its name.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The world's name
+    name: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// A world, and whether to wait for it.
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
+    #[command(flatten)]
+    named: Named,
+    /// Wait until it is done, showing each milestone
+    #[arg(long)]
+    wait: bool,
+}
+
+/// A world, and a length of time.
+#[derive(Debug, Args)]
+pub(crate) struct Lasting {
+    #[command(flatten)]
+    named: Named,
+    /// For how long: 30m, 2h, 7d [default: 2h to keep, 7d to export]
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    length: Option<Length>,
+}
+
+/// A world to make.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    named: Named,
+    /// The game (see `dormouse games`)
+    #[arg(long)]
+    game: String,
+    /// How long to wait for the first player
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    never_joined: Option<Length>,
+    /// How long to wait after the last player has left
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    last_left: Option<Length>,
+    /// How long before the stop to warn
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    warning: Option<Length>,
+    /// The longest run, whoever is on
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    cap: Option<Length>,
+    /// The game's first port; without it a free one is chosen at each start
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// A world to delete.
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    named: Named,
+    /// The world's name once more
+    #[arg(long, value_name = "NAME", default_value = "")]
+    confirm: String,
+}
+
+/// A length of time as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Length(Duration);
+
+impl Length {
+    const fn hours(hours: u64) -> Self {
+        Self(Duration::from_secs(hours * 60 * 60))
+    }
+}
+
+fn length(text: &str) -> Result<Length, String> {
+    let wrong = || format!("`{text}` is no length of time: write 90s, 15m, 2h or 7d");
+    let (days, rest) = match text.strip_suffix('d').map(str::parse::<u64>) {
+        Some(Ok(days)) if days <= 366 => (days, "0s"),
+        Some(_) => return Err(wrong()),
+        None => (0, text),
+    };
+    let span: jiff::SignedDuration = rest.parse().map_err(|_| wrong())?;
+    let length = Duration::try_from(span).map_err(|_| wrong())? + Duration::from_secs(days * 24 * 60 * 60);
+    Ok(Length(length))
+}
+
+/// Shows the games.
+pub(crate) fn games(reach: &Reach) -> Result<()> {
+    let answer = Client::new(reach)?.get("/v1/games")?;
+    if reach.json {
+        return print_json(&answer.games);
+    }
+    for game in answer.games.unwrap_or_default() {
+        let here = if game.runs_as_processes { "" } else { ", in containers only" };
+        say!("{:<12} {}, {}, {} MiB{here}", game.id, game.name, game.ports.join(" "), game.memory_mib);
+    }
+    Ok(())
+}
+
+/// Carries out a command about worlds.
+pub(crate) fn run(command: World) -> ExitCode {
+    let done = match command {
+        World::Create(create) => make(&create),
+        World::List(reach) => list(&reach),
+        World::Status(named) => status(&named),
+        World::Start(waiting) => act(&waiting, "start", "awake", is_awake),
+        World::Stop(waiting) => act(&waiting, "stop", "asleep", is_asleep),
+        World::Keep(lasting) => last(&lasting, "keep", Length::hours(2)),
+        World::Export(lasting) => last(&lasting, "export", Length::hours(7 * 24)),
+        World::Delete(delete) => remove(&delete),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("dormouse: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn make(create: &Create) -> Result<ExitCode> {
+    let seconds = |length: Option<Length>| length.map(|l| l.0.as_secs());
+    let request = CreateRequest {
+        name: create.named.name.clone(),
+        game: create.game.clone(),
+        timers: TimersRequest {
+            never_joined_s: seconds(create.never_joined),
+            last_left_s: seconds(create.last_left),
+            warning_s: seconds(create.warning),
+            cap_s: seconds(create.cap),
+        },
+        port: create.port,
+    };
+    let answer = Client::new(&create.named.reach)?.post("/v1/worlds", &request)?;
+    show(&answer, &create.named.reach)
+}
+
+fn list(reach: &Reach) -> Result<ExitCode> {
+    let answer = Client::new(reach)?.get("/v1/worlds")?;
+    if reach.json {
+        print_json(&answer.worlds)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let worlds = answer.worlds.unwrap_or_default();
+    if worlds.is_empty() {
+        say!("there are no worlds yet; `dormouse world create NAME --game GAME` makes one");
+    }
+    for world in worlds {
+        say!("{:<20} {:<10} {}", world.name, world.game, world.status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(named: &Named) -> Result<ExitCode> {
+    let answer = Client::new(&named.reach)?.get(&path(&named.name, "")?)?;
+    show(&answer, &named.reach)?;
+    let Some(world) = answer.world.filter(|_| !named.reach.json) else { return Ok(ExitCode::SUCCESS) };
+    for launch in world.launch.iter().chain(&world.last) {
+        say!("  launch {}, asked for by {} at {}", launch.generation, launch.asked_by, launch.asked_at);
+        launch.milestones.iter().for_each(|m| say!("    {}", milestone(&m.name, m.after_ms)));
+    }
+    if let Some(archive) = world.archive {
+        say!("  newest archive: {} ({}), SHA-256 {}", archive.id, words::bytes(archive.size), archive.sha256);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn last(Lasting { named, length }: &Lasting, what: &str, usual: Length) -> Result<ExitCode> {
+    let body = ForRequest { for_s: length.unwrap_or(usual).0.as_secs() };
+    let answer = Client::new(&named.reach)?.post(&path(&named.name, what)?, &body)?;
+    show(&answer, &named.reach)?;
+    if let Some(link) = answer.link.filter(|_| !named.reach.json) {
+        say!("{}", link.url);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(delete: &Delete) -> Result<ExitCode> {
+    // A name has nothing in it that a query would need to escape; what is none is refused before it is sent.
+    let confirm = if delete.confirm.is_empty() { String::new() } else { valid(&delete.confirm)?.to_owned() };
+    let path = format!("{}?confirm={confirm}", path(&delete.named.name, "")?);
+    let answer = Client::new(&delete.named.reach)?.delete(&path)?;
+    show(&answer, &delete.named.reach)
+}
+
+/// Asks for something that ends in the state `wanted` and, if it is not so already and the person wants it, waits until
+/// `is_done` has an answer.
+fn act(
+    waiting: &Waiting,
+    what: &str,
+    wanted: &str,
+    is_done: fn(&WorldView, u32) -> Option<bool>,
+) -> Result<ExitCode> {
+    let Waiting { named: Named { name, reach }, wait } = waiting;
+    let client = Client::new(reach)?;
+    let answer = client.post(&path(name, what)?, &serde_json::json!({}))?;
+    let is_so = answer.world.as_ref().is_some_and(|w| w.state == wanted);
+    if !wait || is_so {
+        return show(&answer, reach);
+    }
+    if !reach.json {
+        say!("{}", answer.text.as_deref().unwrap_or_default());
+    }
+    // A start while the world goes to sleep is the start of the next launch.
+    let is_next = |w: &WorldView| wanted == "awake" && w.state == "going to sleep";
+    let generation = answer.world.map_or(0, |w| w.generation + u32::from(is_next(&w)));
+    let outcome = wait_for(&client, name, reach, generation, is_done)?;
+    let Some((world, done)) = outcome else {
+        eprintln!(
+            "\ninterrupted; it goes on without you: `dormouse world status {name}` shows how far it is"
+        );
+        return Ok(ExitCode::from(130));
+    };
+    if reach.json {
+        print_json(&world)?;
+    } else if done {
+        say!("{name}: {}", world.status);
+    }
+    if !done {
+        bail!("{name}: {}\n  hint: `dormouse world status {name}` shows how far it came", world.status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks at the world until `is_done` has an answer, showing the milestones of the launch as they are passed; nothing if
+/// Ctrl-C came first. The control plane's own deadlines bound this.
+fn wait_for(
+    client: &Client,
+    name: &str,
+    reach: &Reach,
+    generation: u32,
+    is_done: fn(&WorldView, u32) -> Option<bool>,
+) -> Result<Option<(WorldView, bool)>> {
+    /// How long the control plane may be away: it may be restarted meanwhile.
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    let (mut shown, mut heard) = ((generation, 0), Instant::now());
+    loop {
+        if interrupted.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        match client.get(&path(name, "")?) {
+            Err(error) if heard.elapsed() > PATIENCE => return Err(error),
+            Err(_) => {}
+            Ok(answer) => {
+                heard = Instant::now();
+                let world = answer.world.context("the control plane's answer holds no world")?;
+                let launch = world.launch.iter().chain(&world.last).find(|l| l.generation >= generation);
+                if let Some(launch) = launch.filter(|_| !reach.json) {
+                    shown = show_milestones(launch, shown);
+                }
+                if let Some(done) = is_done(&world, generation) {
+                    return Ok(Some((world, done)));
+                }
+            }
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Shows the milestones that were passed since `shown`: a launch, and how many of its milestones.
+fn show_milestones(launch: &LaunchView, shown: (u32, usize)) -> (u32, usize) {
+    let skip = if launch.generation == shown.0 { shown.1 } else { 0 };
+    launch.milestones.iter().skip(skip).for_each(|m| say!("  {}", milestone(&m.name, m.after_ms)));
+    (launch.generation, launch.milestones.len())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "tenths of a second are shown")]
+fn milestone(name: &str, after_ms: u64) -> String {
+    format!("{name:<9} {:>7.1} s", after_ms as f64 / 1000.0)
+}
+
+/// Tells whether a start has come to an end, and whether well.
+fn is_awake(world: &WorldView, _generation: u32) -> Option<bool> {
+    match world.state.as_str() {
+        "awake" => Some(true),
+        "asleep" | "deleted" => Some(false),
+        _ => None,
+    }
+}
+
+/// Tells whether the stop of launch `generation` has come to an end, and whether well: the world sleeps, or somebody has
+/// woken it again since. A world that was never started sleeps well.
+fn is_asleep(world: &WorldView, generation: u32) -> Option<bool> {
+    let is_well = world.last.as_ref().and_then(|last| last.is_well);
+    let is_over = matches!(world.state.as_str(), "asleep" | "deleted") || world.generation > generation;
+    is_over.then_some(is_well.unwrap_or(true))
+}
+
+fn show(answer: &Answer, reach: &Reach) -> Result<ExitCode> {
+    match (&answer.world, &answer.link) {
+        (_, Some(link)) if reach.json => print_json(link)?,
+        (Some(world), _) if reach.json => print_json(world)?,
+        (_, _) => say!("{}", answer.text.as_deref().unwrap_or_default()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    say!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+fn path(name: &str, what: &str) -> Result<String> {
+    let name = valid(name)?;
+    Ok(if what.is_empty() { format!("/v1/worlds/{name}") } else { format!("/v1/worlds/{name}/{what}") })
+}
+
+/// Refuses what is no name before it becomes part of an address.
+fn valid(name: &str) -> Result<&str> {
+    match domain::world::WorldName::parse(name) {
+        Ok(_) => Ok(name),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn lengths_are_read_as_people_write_them() {
+        let read = |text: &str| length(text).map(|l| l.0.as_secs());
+        for (text, seconds) in
+            [("0s", 0), ("90s", 90), ("15m", 900), ("2h", 7200), ("1h30m", 5400), ("7d", 604_800)]
+        {
+            assert_eq!(read(text), Ok(seconds), "{text}");
+        }
+        for bad in ["", "7", "-5m", "5 parsecs", "400d", "d", "99999999999999999999h"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        expect!["`soon` is no length of time: write 90s, 15m, 2h or 7d"]
+            .assert_eq(&read("soon").unwrap_err());
+    }
+
+    #[test]
+    fn a_name_that_is_none_never_becomes_part_of_an_address() {
+        for bad in ["../secret", "a/b", "a?x=1", "", "A", "a%2fb"] {
+            assert!(path(bad, "start").is_err(), "{bad}");
+        }
+        assert_eq!(path("valhalla", "start").unwrap(), "/v1/worlds/valhalla/start");
+    }
+
+    #[test]
+    fn milestones_stand_in_columns() {
+        let lines = [("launched", 3), ("ready", 12_345)].map(|(name, ms)| milestone(name, ms));
+        expect![[r"
+            launched      0.0 s
+            ready        12.3 s"]]
+        .assert_eq(&lines.join("\n"));
+    }
+}
