@@ -1,0 +1,8 @@
+//! What the end-to-end tests and the demo are played on: machines of their own for servers and players, real clients of
+//! real games, and the real `dormouse`.
+
+pub mod netns;
+
+pub mod clients;
+
+pub mod dormouse;
