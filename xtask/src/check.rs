@@ -1,0 +1,63 @@
+//! `cargo xtask check` and `cargo xtask test`: what CI runs, from fast to slow.
+
+use anyhow::{Result, bail};
+
+use crate::{
+    install,
+    shell::{command, run, run_command},
+};
+
+/// Checks everything that needs no running program.
+pub(crate) fn check() -> Result<()> {
+    run("cargo", &["fmt", "--all", "--check"])?;
+    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    run_with("RUSTDOCFLAGS", "-D warnings", &["doc", "--workspace", "--no-deps", "--locked"])?;
+    // Each feature alone: an adapter must not lean on another's dependencies.
+    run("cargo", &["check", "-p", "adapters", "--no-default-features", "--locked"])?;
+    run("cargo", &["check", "-p", "adapters", "--no-default-features", "--features", "local", "--locked"])?;
+    run("cargo", &["check", "-p", "domain", "--features", "sim", "--locked"])?;
+    install::cargo_deny()?;
+    run("cargo", &["fetch", "--locked"])?;
+    run("cargo", &["deny", "--locked", "--offline", "check", "bans", "licenses", "sources"])
+}
+
+/// Runs every test and check.
+pub(crate) fn test() -> Result<()> {
+    install::packages(&[install::DEMO, install::TESTS])?;
+    check()?;
+    run("cargo", &["test", "--workspace", "--exclude", "e2e", "--locked"])?;
+    run("cargo", &["test", "-p", "e2e", "--lib", "--locked"])?;
+    end_to_end()
+}
+
+/// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
+const END_TO_END: [(&[&str], &str); 2] =
+    [(&["luanti", "openttd", "timers"], "--test-threads=3"), (&["killed", "bad_input"], "--test-threads=1")];
+
+/// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
+fn end_to_end() -> Result<()> {
+    run("cargo", &["build", "-p", "dormouse", "--locked"])?;
+    // Built before they are run as root, so that nothing in the target directory belongs to root.
+    run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root && !install::can_sudo() {
+        bail!(
+            "the end-to-end tests make network namespaces, which takes root: run this as root, or allow sudo"
+        );
+    }
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    for (tests, threads) in END_TO_END {
+        let mut command = if is_root { command(&cargo, &[]) } else { command("sudo", &["-n", "-E", &cargo]) };
+        command.args(["test", "-p", "e2e", "--locked"]);
+        tests.iter().for_each(|test| _ = command.args(["--test", test]));
+        command.args(["--", threads]);
+        run_command(command)?;
+    }
+    Ok(())
+}
+
+fn run_with(name: &str, value: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = command("cargo", arguments);
+    command.env(name, value);
+    run_command(command)
+}

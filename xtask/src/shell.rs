@@ -1,0 +1,42 @@
+//! Running other programs, shown to the reader before they run.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+/// Returns the root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, PathBuf::from)
+}
+
+/// Returns a command that runs in the workspace's root.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Shows and runs a program; an error unless it succeeds.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    run_command(command(program, arguments))
+}
+
+/// Shows and runs `command`; an error unless it succeeds.
+pub(crate) fn run_command(mut command: Command) -> Result<()> {
+    let shown = shown(&command);
+    println!("\n$ {shown}");
+    let status = command.status().with_context(|| format!("`{shown}` cannot be run"))?;
+    if status.success() { Ok(()) } else { bail!("`{shown}` failed ({status})") }
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns where `program` is, if it is to be had.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let games = [PathBuf::from("/usr/games"), PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")];
+    std::env::split_paths(&path).chain(games).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
