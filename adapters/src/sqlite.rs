@@ -16,8 +16,8 @@ use thiserror::Error;
 /// How long to wait for another connection's write. A write takes milliseconds, a slow disk's some hundred.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 
-/// The schema that [`SCHEMA`] makes, kept in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 1;
+/// The schema that [`SCHEMA`] and what follows it make, kept in `PRAGMA user_version`.
+const SCHEMA_VERSION: i64 = 2;
 
 // AUTOINCREMENT, so that the receipt of a message that is gone never fits a later one.
 const SCHEMA: &str = "
@@ -46,6 +46,16 @@ const SCHEMA: &str = "
         died_at_ms INTEGER NOT NULL
     ) STRICT;
     PRAGMA user_version = 1;
+";
+
+/// What schema 2 adds to schema 1.
+const SCHEMA_2: &str = "
+    CREATE TABLE rules (
+        guild   TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        record  TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 2;
 ";
 
 /// Why a database was not opened.
@@ -137,6 +147,9 @@ fn prepare(mut connection: Connection) -> rusqlite::Result<Connection> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if schema_version(&transaction)? == 0 {
         transaction.execute_batch(SCHEMA)?;
+    }
+    if schema_version(&transaction)? == 1 {
+        transaction.execute_batch(SCHEMA_2)?;
     }
     transaction.commit()?;
     Ok(connection)
@@ -263,12 +276,12 @@ mod tests {
     fn a_newer_schema_is_refused() {
         let (dir, path) = place();
         drop(Database::open(&path).unwrap());
-        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
         check(
             &dir,
             &path,
             expect![
-                "the database `/data/dormouse.db` has schema 2 and this Dormouse knows up to 1: use the newer one"
+                "the database `/data/dormouse.db` has schema 3 and this Dormouse knows up to 2: use the newer one"
             ],
         );
     }

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
-    effect::{Effect, Orders, effects, orders},
+    access::{Action, Asker, Denied},
+    effect::{Effect, Orders, effects, orders, told},
     event::{Event, Gone},
     game::Game,
     lifecycle::{require_current, step},
     ports::{
-        ArchiveStore, Chat, Checked, CreateError, Directory, LaunchError, LaunchOrder, LoadError, Look,
-        Queue, RunningTask, Runtime, SaveError, Seen, Store, Ticket, Unavailable, Version,
+        ArchiveStore, Chat, Checked, CreateError, Directory, Found, LaunchError, LaunchOrder, LoadError,
+        Look, Queue, RunningTask, Runtime, SaveError, Seen, Store, Ticket, Unavailable, Version,
     },
     refusal::Refusal,
     world::{Archive, Force, GameId, Generation, GuildId, TaskId, World, WorldId, WorldName},
@@ -30,6 +31,9 @@ pub enum ApplyError {
     /// There is no such world.
     #[error("no such world")]
     NotFound,
+    /// Whoever asks may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The rules say no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -79,15 +83,17 @@ impl Driver {
         self.store.create(world).await
     }
 
-    /// Lets `events` happen, in order, to the guild's world of that name.
+    /// Lets `events` happen, in order, to the guild's world of that name, if `asker` may do `action`.
     pub async fn apply_to(
         &self,
         guild: &GuildId,
         name: &WorldName,
+        (asker, action): (&Asker, Action),
         events: &[Event],
         now: Timestamp,
     ) -> Result<Applied, ApplyError> {
-        let (world, version) = self.store.find(guild, name).await?;
+        let Found { world, version, rules } = self.store.find(guild, name).await?;
+        rules.require(asker, action)?;
         self.save_stepped(world, version, events, now).await
     }
 
@@ -122,9 +128,10 @@ impl Driver {
         Err(Unavailable("too many others change this world at the same time; try again".into()).into())
     }
 
-    /// Sends the worker to a world that asks for something else than before.
+    /// Sends the worker to a world that asks for something that it did not ask for before.
     async fn announce(&self, before: &World, after: &World) -> Result<(), Unavailable> {
-        if effects(before) == effects(after) {
+        let asked = effects(before);
+        if effects(after).iter().all(|effect| asked.contains(effect)) {
             return Ok(());
         }
         self.queue.send(&Look { world: after.id.clone() }).await
@@ -164,7 +171,10 @@ impl Driver {
             Effect::End(task, force) => self.runtime.end(&task, force).await.map(|()| None),
             Effect::Check(generation, archive) => self.check(world, generation, archive).await.map(Some),
             Effect::Erase => self.runtime.erase(&world.id).await.map(|()| Some(Event::Erased)),
-            Effect::Tell(notice) => self.chat.tell(world, &notice).await.map(|()| None),
+            Effect::Tell(notice) => {
+                let card = self.chat.tell(world, &notice).await?;
+                Ok(Some(Event::Told { told: told(world, &notice), card }))
+            }
         }
     }
 

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use crate::{
     idle::Evidence,
     lifecycle::require_current,
+    talk::Told,
+    words,
     world::{
         Address, Archive, ArchiveId, Asked, Force, Generation, Heard, Outcome, StartStep, State, StopStep,
         StopWhy, TaskId, World,
@@ -70,10 +72,34 @@ pub fn effects(world: &World) -> Vec<Effect> {
         State::Ending { task: None, .. } => vec![Effect::Find(generation)],
         State::Deleting { .. } => vec![Effect::Erase],
     };
-    acts.into_iter().chain(notice(world).map(Effect::Tell)).collect()
+    acts.into_iter().chain(untold(world).map(Effect::Tell)).collect()
 }
 
-fn notice(world: &World) -> Option<Notice> {
+/// Tells whether nothing is to be done about the world until somebody wants something: it rests, and people know.
+pub fn is_settled(world: &World) -> bool {
+    let rests = match &world.state {
+        State::Asleep | State::Deleted { .. } => true,
+        State::Starting { .. }
+        | State::Awake { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Deleting { .. } => false,
+    };
+    rests && untold(world).is_none()
+}
+
+/// Returns what people are to be told and were not told yet.
+fn untold(world: &World) -> Option<Notice> {
+    notice(world).filter(|notice| world.talk.told.as_ref() != Some(&told(world, notice)))
+}
+
+/// Returns what is remembered once people were told `notice` about `world`.
+pub(crate) fn told(world: &World, notice: &Notice) -> Told {
+    Told { generation: world.generation, sentence: words::notice(world, notice) }
+}
+
+/// Returns what people are shown of the world as it is, unless that is nothing.
+pub fn notice(world: &World) -> Option<Notice> {
     match &world.state {
         State::Asleep => Some(Notice::Asleep(world.last.as_ref().map(|s| s.outcome.clone()))),
         State::Starting { launch, .. } => Some(Notice::Waking(launch.asked.clone())),

@@ -5,7 +5,8 @@
 use jiff::Timestamp;
 
 use crate::{
-    idle::Evidence,
+    idle::{Evidence, Timers},
+    talk::{CardId, Follower, Told},
     world::{Address, Archive, Generation, Person, Proof, StopWhy, TaskId},
 };
 
@@ -28,6 +29,20 @@ pub enum Event {
         by: Person,
         /// Until when; the hard cap comes first.
         until: Timestamp,
+    },
+    /// A person wants it to go to sleep by other timers.
+    Set {
+        /// The timers.
+        timers: Timers,
+    },
+    /// Somebody's answer shall go on being changed as the world changes.
+    Follow(Follower),
+    /// People were told.
+    Told {
+        /// What they were told.
+        told: Told,
+        /// The card that shows it, if there is one.
+        card: Option<CardId>,
     },
     /// A person wants it gone.
     Delete {
@@ -165,6 +180,9 @@ impl Event {
             Self::Start { .. }
             | Self::Stop { .. }
             | Self::Keep { .. }
+            | Self::Set { .. }
+            | Self::Follow(_)
+            | Self::Told { .. }
             | Self::Delete { .. }
             | Self::Erased
             | Self::Tick => None,

@@ -3,6 +3,10 @@
 //! No I/O, clock, environment, randomness or vendor name stands here (`clippy.toml` bans them). Read
 //! [`lifecycle`] first: every change of a world's state goes through its one function.
 
+pub mod access;
+
+pub mod talk;
+
 pub mod world;
 
 pub mod lifecycle;

@@ -31,12 +31,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
+    effect::{notice, told},
     event::{Event, Gone},
     idle::{Evidence, Timers},
     refusal::Refusal,
+    talk::{CardId, Place, Talk, Told},
     world::{
-        Address, Archive, Asked, Force, GameId, Generation, GuildId, Heard, Launch, Milestone, Outcome,
-        Person, Proof, Session, StartStep, State, StopStep, StopWhy, TaskId, Then, World, WorldId, WorldName,
+        Address, Archive, Asked, Force, GameId, Generation, GuildId, Heard, Launch, MOST_PAST, Milestone,
+        Outcome, Person, Proof, Session, StartStep, State, StopStep, StopWhy, TaskId, Then, World, WorldId,
+        WorldName,
     },
 };
 
@@ -85,12 +88,14 @@ pub struct NewWorld {
     pub timers: Timers,
     /// The first port that the game shall have, if not the runtime's choice.
     pub port: Option<u16>,
+    /// Where people are told about it, if anywhere.
+    pub place: Option<Place>,
 }
 
 /// Returns a new world, asleep.
 pub fn create(new: NewWorld, by: Person, now: Timestamp) -> World {
-    let NewWorld { id, guild, name, game, timers, port } = new;
-    World {
+    let NewWorld { id, guild, name, game, timers, port, place } = new;
+    let mut world = World {
         id,
         guild,
         name,
@@ -102,8 +107,13 @@ pub fn create(new: NewWorld, by: Person, now: Timestamp) -> World {
         claimed: None,
         archive: None,
         last: None,
+        past: Vec::new(),
+        talk: Talk { place, ..Talk::default() },
         state: State::Asleep,
-    }
+    };
+    // Whoever makes it is told so; nobody else needs to be.
+    world.talk.told = notice(&world).map(|notice| told(&world, &notice));
+    world
 }
 
 /// Decides what `event` does to `world` at `now`.
@@ -117,6 +127,9 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Start { by } => start(world, Asked { by, at: now }),
         Event::Stop { by } => stop(world, Asked { by, at: now }),
         Event::Keep { by, until } => keep(world, Asked { by, at: now }, until),
+        Event::Set { timers } => set(world, timers),
+        Event::Follow(follower) => Ok(World { talk: world.talk.followed_by(follower, now), ..world.clone() }),
+        Event::Told { told, card } => Ok(told_of(world, told, card)),
         Event::Delete { by, typed } => delete(world, Asked { by, at: now }, &typed),
         Event::Launched { task, .. } => Ok(launched(world, task, now)),
         Event::LaunchRefused { why, .. } => Ok(launch_refused(world, why, now)),
@@ -204,6 +217,20 @@ fn keep(world: &World, asked: Asked, until: Timestamp) -> Result<World, Refusal>
         State::Stopping { .. } | State::Ending { .. } => Err(Refusal::GoingToSleep(world.name.clone())),
         State::Deleting { .. } | State::Deleted { .. } => Err(Refusal::Deleted(world.name.clone())),
     }
+}
+
+fn set(world: &World, timers: Timers) -> Result<World, Refusal> {
+    match &world.state {
+        State::Asleep => Ok(World { timers, ..world.clone() }),
+        State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. } => {
+            Err(Refusal::NotAsleep(world.name.clone()))
+        }
+        State::Deleting { .. } | State::Deleted { .. } => Err(Refusal::Deleted(world.name.clone())),
+    }
+}
+
+fn told_of(world: &World, told: Told, card: Option<CardId>) -> World {
+    World { talk: Talk { told: Some(told), card, ..world.talk.clone() }, ..world.clone() }
 }
 
 fn delete(world: &World, asked: Asked, typed: &str) -> Result<World, Refusal> {
@@ -615,7 +642,9 @@ fn ending_named(world: &World, found: TaskId) -> World {
 
 fn settled(world: &World, launch: &Launch, outcome: Outcome, then: &Then, now: Timestamp) -> World {
     let launch = launch.clone().passing(Milestone::Ended, now);
-    let asleep = World { last: Some(Session { launch, outcome }), state: State::Asleep, ..world.clone() };
+    let past = world.last.iter().chain(&world.past).take(MOST_PAST).cloned().collect();
+    let last = Some(Session { launch, outcome });
+    let asleep = World { last, past, state: State::Asleep, ..world.clone() };
     match then {
         Then::Sleep => asleep,
         Then::Start(asked) => starting(&asleep, asked.clone(), now),

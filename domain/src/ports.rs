@@ -9,9 +9,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::{
+    access::Rules,
     effect::Notice,
     event::Gone,
     idle::Timers,
+    talk::CardId,
     world::{Archive, ArchiveId, Force, GameId, Generation, GuildId, TaskId, World, WorldId, WorldName},
 };
 
@@ -57,7 +59,27 @@ pub enum SaveError {
     Unavailable(#[from] Unavailable),
 }
 
-/// World records.
+/// A world that was looked for by its name, and who may do what with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The world.
+    pub world: World,
+    /// The version read.
+    pub version: Version,
+    /// The guild's rules.
+    pub rules: Rules,
+}
+
+/// A guild's worlds, and who may do what with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The worlds that are not deleted, by name.
+    pub worlds: Vec<World>,
+    /// The guild's rules.
+    pub rules: Rules,
+}
+
+/// World records, and the rules of their guilds.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Adds `world` unless its guild has one of its name that is not deleted.
@@ -66,17 +88,23 @@ pub trait Store: Send + Sync {
     /// Returns the world and the version read, including every save that was confirmed before.
     async fn load(&self, id: &WorldId) -> Result<(World, Version), LoadError>;
 
-    /// Returns the guild's world of that name, unless it is deleted.
-    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<(World, Version), LoadError>;
+    /// Returns the guild's world of that name, unless it is deleted, with the guild's rules, in the time of one read.
+    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<Found, LoadError>;
 
-    /// Returns the guild's worlds that are not deleted, by name.
-    async fn list(&self, guild: &GuildId) -> Result<Vec<World>, Unavailable>;
+    /// Returns the guild's worlds that are not deleted, by name, with the guild's rules, in the time of one read.
+    async fn list(&self, guild: &GuildId) -> Result<Listed, Unavailable>;
 
     /// Saves `world` if the stored version is still `read`; otherwise `Conflict`. Once confirmed it is durable.
     async fn save(&self, world: &World, read: Version) -> Result<Version, SaveError>;
 
-    /// Returns the ids of all worlds, of all guilds, whose state is neither `Asleep` nor `Deleted`.
+    /// Returns the ids of all worlds, of all guilds, that are not settled ([`crate::effect::is_settled`]).
     async fn unsettled(&self) -> Result<Vec<WorldId>, Unavailable>;
+
+    /// Returns the guild's rules and the version read; no rules, version 0, if none were ever saved.
+    async fn rules(&self, guild: &GuildId) -> Result<(Rules, Version), Unavailable>;
+
+    /// Saves the guild's rules if the stored version is still `read`; otherwise `Conflict`.
+    async fn save_rules(&self, guild: &GuildId, rules: &Rules, read: Version) -> Result<Version, SaveError>;
 }
 
 /// A message: "look at this world".
@@ -236,6 +264,7 @@ pub trait ArchiveStore: Send + Sync {
 /// Where people are told what happens without asking.
 #[async_trait]
 pub trait Chat: Send + Sync {
-    /// Shows `notice` about `world`; showing it again changes nothing that people see.
-    async fn tell(&self, world: &World, notice: &Notice) -> Result<(), Unavailable>;
+    /// Shows `notice` about `world`, and returns the card that shows it now, if there is one. Showing it again changes
+    /// nothing that people see. What can never be shown, because what it belongs to is gone, counts as shown.
+    async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable>;
 }

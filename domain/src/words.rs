@@ -23,6 +23,22 @@ pub fn length(duration: Duration) -> String {
     }
 }
 
+/// Returns the length that `text`, such as `45s`, `10m`, `2h30m` or `7d`, says; nothing if it says none, or one over a year.
+pub fn parse_length(text: &str) -> Option<Duration> {
+    const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+    const LONGEST: u64 = 365 * 86_400;
+    let (mut rest, mut seconds) = (text, 0u64);
+    for (unit, length) in UNITS {
+        let Some((number, behind)) = rest.split_once(unit) else { continue };
+        if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        seconds = seconds.checked_add(number.parse::<u64>().ok()?.checked_mul(length)?)?;
+        rest = behind;
+    }
+    (rest.is_empty() && !text.is_empty() && seconds <= LONGEST).then(|| Duration::from_secs(seconds))
+}
+
 /// Returns the time between two moments, 0 if they are the other way round (clocks of two machines differ).
 pub fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
@@ -177,6 +193,15 @@ mod tests {
     fn lengths_read_well() {
         let all: Vec<_> = [0, 45, 60, 90, 600, 7500, 7200].map(|s| length(Duration::from_secs(s))).into();
         expect!["0 s, 45 s, 1 min, 1 min 30 s, 10 min, 2 h 5 min, 2 h"].assert_eq(&all.join(", "));
+    }
+
+    #[test]
+    fn lengths_are_read() {
+        let read = |text| parse_length(text).map(|d| d.as_secs());
+        assert_eq!(["45s", "10m", "2h30m", "7d", "0s"].map(read), [45, 600, 9000, 604_800, 0].map(Some));
+        for bad in ["", "5", "m", "1x", "30m2h", "1h 5m", "-5m", "999999999999999999999d", "400d", "1m1m"] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{fmt, str::FromStr, time::Duration};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::idle::{Evidence, Timers};
+use crate::{
+    idle::{Evidence, Timers},
+    talk::Talk,
+};
 
 /// Says why a text is not a name of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -23,6 +26,11 @@ impl BadName {
     fn new(kind: &'static str, text: &str, allowed: &'static str) -> Self {
         let shown = text.chars().take(40).flat_map(char::escape_debug).collect();
         Self { kind, shown, allowed }
+    }
+
+    /// Returns the same of a text that must not be shown.
+    pub(crate) fn unseen(kind: &'static str, allowed: &'static str) -> Self {
+        Self { kind, shown: "…".into(), allowed }
     }
 }
 
@@ -469,6 +477,9 @@ pub enum State {
     },
 }
 
+/// How many ended launches are remembered besides the newest one. A record has to stay small.
+pub const MOST_PAST: usize = 19;
+
 /// One saved universe of a game.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
@@ -495,6 +506,10 @@ pub struct World {
     pub archive: Option<Archive>,
     /// The newest launch that ended.
     pub last: Option<Session>,
+    /// Those that ended before it, newest first, at most [`MOST_PAST`].
+    pub past: Vec<Session>,
+    /// What is remembered for telling people.
+    pub talk: Talk,
     /// What is true now.
     pub state: State,
 }

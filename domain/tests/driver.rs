@@ -14,6 +14,7 @@ use std::{
 use async_trait::async_trait;
 
 use domain::{
+    access::{Asker, Rules},
     commands::{
         self, Command, Context, Problem, Reply, create::Create, create::TimerChoices, delete::Delete,
         export::Export, keep::Keep,
@@ -24,8 +25,8 @@ use domain::{
     game::{Game, Port, Protocol, Ready, Save, Signal, Stop},
     idle::Timers,
     ports::{
-        CreateError, Directory, LaunchError, LaunchOrder, LoadError, Queue, RunningTask, Runtime, SaveError,
-        Seen, Store, Unavailable, Version,
+        CreateError, Directory, Found, LaunchError, LaunchOrder, Listed, LoadError, Queue, RunningTask,
+        Runtime, SaveError, Seen, Store, Unavailable, Version,
     },
     sim::{Fault, Memory},
     world::{Force, GameId, Generation, GuildId, Person, State, StopStep, TaskId, World, WorldId, WorldName},
@@ -207,9 +208,8 @@ async fn an_evening_ends_the_same_wherever_each_worker_dies_and_only_the_sweep_c
     }
 }
 
-/// The sweep passes over worlds that are at rest. The notice is lost, not the world: its status says what is so.
 #[tokio::test]
-async fn a_worker_of_the_sweep_that_dies_between_save_and_send_tells_nobody_that_it_sleeps() {
+async fn what_a_worker_that_died_between_save_and_send_did_not_tell_is_told_at_the_next_sweep() {
     let (memory, driver) = outside("ending").await;
     let slow = slow(&memory, &driver);
     let mut sweep = Box::pin(slow.sweep(at(900)));
@@ -221,8 +221,9 @@ async fn a_worker_of_the_sweep_that_dies_between_save_and_send_tells_nobody_that
     assert!((0..20).find(saved).is_some());
     drop(sweep);
     assert_eq!(driver.sweep(at(960)).await, Ok(vec![]));
-    memory.work(&driver, at(961)).await;
-    assert_eq!(memory.lock().told, Vec::<String>::new());
+    expect!["valhalla: asleep; saved and archived, asked for by bob"]
+        .assert_eq(&memory.lock().told.join("\n"));
+    assert_eq!(memory.unsettled().await, Ok(vec![]), "what was told is not told again");
 }
 
 /// What brings a world on after its worker died.
@@ -426,11 +427,11 @@ impl Store for Unreadable {
         }
     }
 
-    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<(World, Version), LoadError> {
+    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<Found, LoadError> {
         self.0.find(guild, name).await
     }
 
-    async fn list(&self, guild: &GuildId) -> Result<Vec<World>, Unavailable> {
+    async fn list(&self, guild: &GuildId) -> Result<Listed, Unavailable> {
         Store::list(&self.0, guild).await
     }
 
@@ -440,6 +441,14 @@ impl Store for Unreadable {
 
     async fn unsettled(&self) -> Result<Vec<WorldId>, Unavailable> {
         self.0.unsettled().await
+    }
+
+    async fn rules(&self, guild: &GuildId) -> Result<(Rules, Version), Unavailable> {
+        self.0.rules(guild).await
+    }
+
+    async fn save_rules(&self, guild: &GuildId, rules: &Rules, read: Version) -> Result<Version, SaveError> {
+        self.0.save_rules(guild, rules, read).await
     }
 }
 
@@ -855,7 +864,10 @@ fn answer(answer: Result<Reply, Problem>) -> String {
         Ok(Reply::Link(link)) => format!("{} -> {}", link.text, link.url),
         Ok(Reply::Worlds(worlds)) => names(worlds.iter().map(|w| w.name.to_string()).collect()),
         Ok(Reply::Games(games)) => names(games.into_iter().map(|g| g.name).collect()),
-        Err(Problem { kind, text, hint }) => format!("{kind:?}: {text} ({hint})"),
+        Ok(Reply::Sessions(world)) => format!("{} sessions", world.last.iter().chain(&world.past).count()),
+        Ok(Reply::Access(rules)) => format!("{rules:?}"),
+        Ok(Reply::Help) => "help".into(),
+        Err(Problem { kind, text, hint, .. }) => format!("{kind:?}: {text} ({hint})"),
     }
 }
 
@@ -863,6 +875,9 @@ fn context(by: &str, second: u64) -> Context {
     Context {
         guild: world().guild,
         by: Person::parse(by).unwrap(),
+        asker: Asker::Owner,
+        place: None,
+        follower: None,
         now: at(second),
         fresh_id: WorldId::parse("w9").unwrap(),
     }

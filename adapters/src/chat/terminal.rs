@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use domain::{
     effect::Notice,
     ports::{Chat, Unavailable},
+    talk::CardId,
     words,
     world::{World, WorldId},
 };
@@ -33,13 +34,13 @@ impl<W: Write + Send> Terminal<W> {
 
 #[async_trait]
 impl<W: Write + Send> Chat for Terminal<W> {
-    async fn tell(&self, world: &World, notice: &Notice) -> Result<(), Unavailable> {
+    async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.told.get(&world.id) == Some(notice) {
-            return Ok(());
+            return Ok(None);
         }
         writeln!(inner.out, "{}", words::notice(world, notice)).map_err(|e| Unavailable(e.to_string()))?;
         inner.told.insert(world.id.clone(), notice.clone());
-        Ok(())
+        Ok(None)
     }
 }

@@ -205,6 +205,7 @@ impl From<Problem> for Refused {
             ProblemKind::BadInput => StatusCode::BAD_REQUEST,
             ProblemKind::NotFound => StatusCode::NOT_FOUND,
             ProblemKind::Refused => StatusCode::CONFLICT,
+            ProblemKind::Denied => StatusCode::FORBIDDEN,
             ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, problem)

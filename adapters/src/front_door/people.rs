@@ -8,6 +8,7 @@ use axum::{
     http::HeaderMap,
 };
 use domain::{
+    access::Asker,
     commands::{
         self, Command, Context, Problem, ProblemKind, Reply,
         create::{Create, TimerChoices},
@@ -132,7 +133,15 @@ impl FrontDoor {
         };
         let now = (self.clock)();
         let by = by.map_err(Problem::from)?;
-        let context = Context { guild: self.guild.clone(), by, now, fresh_id: (self.fresh_id)() };
+        let context = Context {
+            guild: self.guild.clone(),
+            by,
+            asker: Asker::Owner,
+            place: None,
+            follower: None,
+            now,
+            fresh_id: (self.fresh_id)(),
+        };
         let reply: Reply = commands::run(command, &context, &self.driver).await?;
         Ok(Json(Answer::new(reply, &self.driver.games, now)))
     }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Timestamp,
-    commands::Reply,
+    access::{Action, Rules},
+    commands::{LIST, Reply},
     game::Game,
     idle::Timers,
     words,
@@ -79,6 +80,15 @@ pub struct Answer {
     /// The link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkView>,
+    /// The last launches that ended, newest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<Vec<LaunchView>>,
+    /// For each action, whom it is allowed to besides those who manage the guild.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<BTreeMap<String, Vec<String>>>,
+    /// The commands and what they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<BTreeMap<String, String>>,
 }
 
 impl Answer {
@@ -95,6 +105,9 @@ impl Answer {
             Reply::World { world, text } => {
                 Self { text: Some(text), world: Some(view(&world)), ..Self::default() }
             }
+            Reply::Sessions(world) => Self { sessions: Some(sessions(&world)), ..Self::default() },
+            Reply::Access(rules) => Self { access: Some(access(&rules)), ..Self::default() },
+            Reply::Help => Self { commands: Some(commands()), ..Self::default() },
             Reply::Link(link) => Self {
                 text: Some(link.text),
                 link: Some(LinkView {
@@ -106,6 +119,20 @@ impl Answer {
             },
         }
     }
+}
+
+fn sessions(world: &World) -> Vec<LaunchView> {
+    let ended = world.last.iter().chain(&world.past);
+    ended.map(|session| LaunchView::new(&session.launch, Some(&session.outcome))).collect()
+}
+
+fn access(rules: &Rules) -> BTreeMap<String, Vec<String>> {
+    let allowed = |action: Action| rules.allowed(action).iter().map(ToString::to_string).collect();
+    Action::ALL.into_iter().map(|action| (action.word().to_owned(), allowed(action))).collect()
+}
+
+fn commands() -> BTreeMap<String, String> {
+    LIST.iter().map(|spec| (spec.path.to_owned(), spec.about.to_owned())).collect()
 }
 
 /// A game.

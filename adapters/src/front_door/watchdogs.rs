@@ -65,6 +65,7 @@ fn refused(error: ApplyError) -> Refused {
             Problem::new(ProblemKind::NotFound, "no such world", "the launch shall end").into()
         }
         ApplyError::Refused(refusal) => stale(&refusal),
+        ApplyError::Denied(denied) => Problem::from(denied).into(),
         ApplyError::Unavailable(Unavailable(why)) => {
             Problem::new(ProblemKind::Unavailable, why, "report again").into()
         }

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use domain::{
+    access::{Action, Rules, Who},
+    effect::is_settled,
     idle::{Evidence, Timers},
-    ports::{CreateError, LoadError, SaveError, Store, Version},
+    ports::{CreateError, Found, Listed, LoadError, SaveError, Store, Version},
+    talk::{CardId, Follower, Place, ReplyId, Talk, Told},
     world::*,
 };
 use jiff::Timestamp;
@@ -23,6 +26,8 @@ pub(crate) async fn all(store: &dyn Store) {
     a_guild_lists_its_own_worlds_by_name(store).await;
     unsettled_are_those_neither_asleep_nor_deleted(store).await;
     an_id_is_never_given_to_a_second_world(store).await;
+    rules_are_saved_only_over_the_version_that_was_read(store).await;
+    rules_come_with_the_guilds_worlds(store).await;
 }
 
 pub(crate) async fn what_was_created_is_loaded_and_found(store: &dyn Store) {
@@ -30,7 +35,8 @@ pub(crate) async fn what_was_created_is_loaded_and_found(store: &dyn Store) {
     store.create(&world).await.unwrap();
     let loaded = store.load(&world.id).await.unwrap();
     assert_eq!(loaded.0, world);
-    assert_eq!(store.find(&world.guild, &world.name).await.unwrap(), loaded);
+    let found = store.find(&world.guild, &world.name).await.unwrap();
+    assert_eq!(found, Found { world: loaded.0, version: loaded.1, rules: Rules::default() });
 }
 
 pub(crate) async fn what_was_saved_is_loaded_in_every_state(store: &dyn Store) {
@@ -47,7 +53,7 @@ pub(crate) async fn what_is_not_there_is_not_found(store: &dyn Store) {
     let world = asleep("nowhere", "g-nowhere", "nowhere");
     assert_eq!(store.load(&world.id).await, Err(LoadError::NotFound));
     assert_eq!(store.find(&world.guild, &world.name).await, Err(LoadError::NotFound));
-    assert_eq!(store.list(&world.guild).await, Ok(vec![]));
+    assert_eq!(store.list(&world.guild).await, Ok(Listed { worlds: vec![], rules: Rules::default() }));
 }
 
 pub(crate) async fn a_name_is_taken_once_in_its_guild(store: &dyn Store) {
@@ -56,7 +62,7 @@ pub(crate) async fn a_name_is_taken_once_in_its_guild(store: &dyn Store) {
     assert_eq!(store.create(&asleep("taken-2", "g-taken", "midgard")).await, Err(CreateError::NameTaken));
     assert_eq!(store.load(&id("taken-2")).await, Err(LoadError::NotFound));
     store.create(&asleep("taken-3", "g-taken-too", "midgard")).await.unwrap();
-    assert_eq!(store.find(&first.guild, &first.name).await.unwrap().0, first);
+    assert_eq!(store.find(&first.guild, &first.name).await.unwrap().world, first);
 }
 
 pub(crate) async fn the_name_of_a_deleted_world_is_free_again(store: &dyn Store) {
@@ -65,11 +71,11 @@ pub(crate) async fn the_name_of_a_deleted_world_is_free_again(store: &dyn Store)
     let deleted = World { state: State::Deleted { asked: asked(), at: at(9) }, ..first.clone() };
     save(store, &deleted).await;
     assert_eq!(store.find(&first.guild, &first.name).await, Err(LoadError::NotFound));
-    assert_eq!(store.list(&first.guild).await, Ok(vec![]));
+    assert_eq!(store.list(&first.guild).await, Ok(Listed { worlds: vec![], rules: Rules::default() }));
 
     let second = asleep("freed-2", "g-freed", "asgard");
     store.create(&second).await.unwrap();
-    assert_eq!(store.find(&first.guild, &first.name).await.unwrap().0, second);
+    assert_eq!(store.find(&first.guild, &first.name).await.unwrap().world, second);
     assert_eq!(store.load(&first.id).await.unwrap().0, deleted, "the deleted one is still known by its id");
 }
 
@@ -112,7 +118,7 @@ pub(crate) async fn of_two_concurrent_creations_exactly_one_wins(store: &dyn Sto
         let (a, b) = tokio::join!(store.create(&first), store.create(&second));
         let (won, lost) = if a.is_ok() { (first, b) } else { (second, a) };
         assert_eq!(lost, Err(CreateError::NameTaken));
-        assert_eq!(store.find(&won.guild, &won.name).await.unwrap().0, won);
+        assert_eq!(store.find(&won.guild, &won.name).await.unwrap().world, won);
     }
 }
 
@@ -127,7 +133,7 @@ pub(crate) async fn a_guild_lists_its_own_worlds_by_name(store: &dyn Store) {
     }
     store.create(&asleep("list-5", "g-list-too", "helheim")).await.unwrap();
     let listed = store.list(&GuildId::parse("g-list").unwrap()).await.unwrap();
-    let names: Vec<_> = listed.iter().map(|w| w.name.as_str()).collect();
+    let names: Vec<_> = listed.worlds.iter().map(|w| w.name.as_str()).collect();
     assert_eq!(names, ["alfheim", "jotunheim-10", "jotunheim-9", "muspelheim"]);
 }
 
@@ -141,9 +147,9 @@ pub(crate) async fn unsettled_are_those_neither_asleep_nor_deleted(store: &dyn S
     };
     assert_eq!(listed().await, (false, false));
     for busy in worlds_in_every_state() {
-        let settled = matches!(busy.state, State::Asleep | State::Deleted { .. });
-        save(store, &World { state: busy.state, ..world.clone() }).await;
-        assert_eq!(listed().await, (!settled, false));
+        let saved = World { state: busy.state, ..world.clone() };
+        save(store, &saved).await;
+        assert_eq!(listed().await, (!is_settled(&saved), false));
     }
 }
 
@@ -154,6 +160,31 @@ pub(crate) async fn an_id_is_never_given_to_a_second_world(store: &dyn Store) {
     store.create(&asleep("id", "g-id", "second")).await.unwrap_err();
     store.create(&asleep("id", "g-id-too", "first")).await.unwrap_err();
     assert_eq!(store.load(&first.id).await.unwrap().0, first);
+}
+
+pub(crate) async fn rules_are_saved_only_over_the_version_that_was_read(store: &dyn Store) {
+    let guild = GuildId::parse("g-rules").unwrap();
+    assert_eq!(store.rules(&guild).await, Ok((Rules::default(), Version(0))));
+    let first = store.save_rules(&guild, &rules("77"), Version(0)).await.unwrap();
+    assert_eq!(store.save_rules(&guild, &rules("78"), Version(0)).await, Err(SaveError::Conflict));
+    assert_eq!(store.rules(&guild).await, Ok((rules("77"), first)));
+    let second = store.save_rules(&guild, &rules("79"), first).await.unwrap();
+    assert_eq!(store.save_rules(&guild, &rules("80"), first).await, Err(SaveError::Conflict));
+    assert_eq!(store.rules(&guild).await, Ok((rules("79"), second)));
+}
+
+pub(crate) async fn rules_come_with_the_guilds_worlds(store: &dyn Store) {
+    let world = asleep("ruled", "g-ruled", "ruled");
+    store.create(&world).await.unwrap();
+    store.save_rules(&world.guild, &rules("77"), Version(0)).await.unwrap();
+    assert_eq!(store.find(&world.guild, &world.name).await.unwrap().rules, rules("77"));
+    assert_eq!(store.list(&world.guild).await, Ok(Listed { worlds: vec![world], rules: rules("77") }));
+    let elsewhere = GuildId::parse("g-ruled-not").unwrap();
+    assert_eq!(store.list(&elsewhere).await, Ok(Listed { worlds: vec![], rules: Rules::default() }));
+}
+
+fn rules(role: &str) -> Rules {
+    Rules([(Action::Stop, [Who::role(role).unwrap(), Who::Everyone].into())].into())
 }
 
 pub(crate) async fn save(store: &dyn Store, world: &World) -> Version {
@@ -175,6 +206,8 @@ pub(crate) fn asleep(world_id: &str, guild: &str, name: &str) -> World {
         claimed: None,
         archive: None,
         last: None,
+        past: vec![],
+        talk: Talk { told: Some(told(0, &format!("{name}: asleep"))), ..Talk::default() },
         state: State::Asleep,
     }
 }
@@ -187,6 +220,8 @@ pub(crate) fn worlds_in_every_state() -> Vec<World> {
         claimed: Some(Generation(7)),
         archive: Some(archive(6)),
         last: Some(Session { launch: launch(6), outcome: Outcome::Slept(StopWhy::LastLeft, Proof::Fresh) }),
+        past: vec![Session { launch: launch(5), outcome: Outcome::Lost("it broke down".into()) }],
+        talk: talk(),
         state,
         ..asleep(&format!("w-{name}"), "g-states", name)
     };
@@ -197,6 +232,19 @@ pub(crate) fn worlds_in_every_state() -> Vec<World> {
         ..full(&format!("last-{at}"), State::Asleep)
     });
     std::iter::once(new).chain(named.map(|(name, state)| full(&name, state))).chain(lasts).collect()
+}
+
+fn talk() -> Talk {
+    Talk {
+        place: Place::parse("123456789").ok(),
+        card: CardId::parse("123456789/987").ok(),
+        followers: vec![Follower { reply: ReplyId::parse("app/token").unwrap(), until: at(15) }],
+        told: Some(told(7, "a sentence")),
+    }
+}
+
+fn told(generation: u32, sentence: &str) -> Told {
+    Told { generation: Generation(generation), sentence: sentence.into() }
 }
 
 type Named = (String, State);

@@ -2,6 +2,8 @@
 
 pub mod record;
 
+pub mod rules;
+
 #[cfg(test)]
 pub(crate) mod contract;
 

@@ -4,14 +4,16 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use domain::{
-    ports::{CreateError, LoadError, SaveError, Store, Unavailable, Version},
+    access::Rules,
+    effect::is_settled,
+    ports::{CreateError, Found, Listed, LoadError, SaveError, Store, Unavailable, Version},
     world::{GuildId, State, World, WorldId, WorldName},
 };
 use rusqlite::{OptionalExtension, Params, Row, named_params};
 
 use crate::{
     sqlite::{Database, OpenError},
-    store::record,
+    store::{record, rules},
 };
 
 /// World records in a database file. Clones share one connection; several processes may share the file.
@@ -52,19 +54,23 @@ impl Store for SqliteStore {
         self.one("SELECT id, version, record FROM worlds WHERE id = ?", [id.to_string()]).await
     }
 
-    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<(World, Version), LoadError> {
+    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<Found, LoadError> {
         let query = "SELECT id, version, record FROM worlds WHERE guild = ? AND name = ? AND NOT deleted";
-        self.one(query, [guild.to_string(), name.to_string()]).await
+        let (world, version) = self.one(query, [guild.to_string(), name.to_string()]).await?;
+        let (rules, _) = self.rules(guild).await?;
+        Ok(Found { world, version, rules })
     }
 
-    async fn list(&self, guild: &GuildId) -> Result<Vec<World>, Unavailable> {
+    async fn list(&self, guild: &GuildId) -> Result<Listed, Unavailable> {
+        let (rules, _) = self.rules(guild).await?;
         let query = "SELECT id, version, record FROM worlds WHERE guild = ? AND NOT deleted ORDER BY name";
         let guild = guild.to_string();
         let rows = move |c: &mut rusqlite::Connection| {
             c.prepare(query)?.query_map([guild], Stored::from_row)?.collect()
         };
         let stored: Vec<Stored> = self.database.call(rows).await?;
-        stored.iter().map(Stored::world).collect()
+        let worlds = stored.iter().map(Stored::world).collect::<Result<_, _>>()?;
+        Ok(Listed { worlds, rules })
     }
 
     async fn save(&self, world: &World, read: Version) -> Result<Version, SaveError> {
@@ -81,6 +87,44 @@ impl Store for SqliteStore {
         let ids: Vec<String> = self.database.call(ids).await?;
         ids.iter().map(|id| WorldId::parse(id).map_err(|error| Unavailable(error.to_string()))).collect()
     }
+
+    async fn rules(&self, guild: &GuildId) -> Result<(Rules, Version), Unavailable> {
+        let guild = guild.to_string();
+        let query = "SELECT record, version FROM rules WHERE guild = ?";
+        let row = move |c: &mut rusqlite::Connection| {
+            c.query_row(query, [guild], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
+                .optional()
+        };
+        match self.database.call(row).await? {
+            None => Ok((Rules::default(), Version(0))),
+            Some((record, version)) => Ok((rules::decode(&record)?, Version(version.unsigned_abs()))),
+        }
+    }
+
+    async fn save_rules(&self, guild: &GuildId, rules: &Rules, read: Version) -> Result<Version, SaveError> {
+        let row = (guild.to_string(), rules::encode(rules));
+        match self.database.call(move |c| write_rules(c, &row, read)).await? {
+            0 => Err(SaveError::Conflict),
+            _ => Ok(Version(read.0 + 1)),
+        }
+    }
+}
+
+/// Replaces the rules if they are the ones that were read, and returns how many rows were written.
+fn write_rules(
+    connection: &rusqlite::Connection,
+    (guild, record): &(String, String),
+    read: Version,
+) -> rusqlite::Result<usize> {
+    if read == Version(0) {
+        let insert = "INSERT INTO rules (guild, version, record) VALUES (?, 1, ?) ON CONFLICT DO NOTHING";
+        return connection.execute(insert, [guild, record]);
+    }
+    let Ok(read) = i64::try_from(read.0) else { return Ok(0) };
+    connection.execute(
+        "UPDATE rules SET version = version + 1, record = :record WHERE guild = :guild AND version = :read",
+        named_params! { ":guild": guild, ":record": record, ":read": read },
+    )
 }
 
 /// A world as it is written.
@@ -100,7 +144,7 @@ impl Columns {
             guild: world.guild.to_string(),
             name: world.name.to_string(),
             deleted: matches!(world.state, State::Deleted { .. }),
-            settled: matches!(world.state, State::Asleep | State::Deleted { .. }),
+            settled: is_settled(world),
             record: record::encode(world),
         }
     }
@@ -224,7 +268,7 @@ mod tests {
         let spoil = r#"UPDATE worlds SET record = json_set(record, '$.state.is', 'dreaming')"#;
         store.database.call(move |c| c.execute(spoil, [])).await.unwrap();
         let error = store.load(&world.id).await.unwrap_err();
-        expect!["the record of world `w` cannot be read: `state.is`: unknown variant `dreaming`, expected one of `asleep`, `starting`, `awake`, `stopping`, `ending`, `deleting`, `deleted` at line 1 column 296"].assert_eq(&error.to_string());
+        expect!["the record of world `w` cannot be read: `state.is`: unknown variant `dreaming`, expected one of `asleep`, `starting`, `awake`, `stopping`, `ending`, `deleting`, `deleted` at line 1 column 409"].assert_eq(&error.to_string());
         assert_eq!(store.list(&world.guild).await.unwrap_err().to_string(), error.to_string());
     }
 }

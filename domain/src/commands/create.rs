@@ -1,10 +1,15 @@
 //! `world create`: makes a world, asleep.
 
 use crate::{
-    commands::{Context, Problem, ProblemKind, Reply},
+    access::Action,
+    commands::{
+        Command, Context, Problem, ProblemKind, Reply,
+        spec::{Args, Kind, Opt, Shown, Spec},
+    },
     driver::Driver,
     idle::Timers,
     lifecycle::{NewWorld, create},
+    ports::Listed,
     world::{GameId, WorldName},
 };
 
@@ -38,7 +43,21 @@ pub struct TimerChoices {
 }
 
 impl TimerChoices {
-    fn over(self, game: Timers) -> Timers {
+    pub(super) const LAST_LEFT: &str = "How long after the last player left it goes to sleep, such as 10m";
+    pub(super) const NEVER_JOINED: &str = "How long it waits for the first player, such as 15m";
+    pub(super) const CAP: &str = "The longest it runs, whoever is on, such as 12h";
+
+    pub(super) fn read(args: &Args) -> Result<Self, Problem> {
+        Ok(Self {
+            never_joined: args.length("join-within")?,
+            last_left: args.length("sleep-after")?,
+            warning: None,
+            cap: args.length("longest-run")?,
+        })
+    }
+
+    /// Returns these timers, and those of `game` where none is chosen.
+    pub(super) fn over(self, game: Timers) -> Timers {
         Timers {
             never_joined: self.never_joined.unwrap_or(game.never_joined),
             last_left: self.last_left.unwrap_or(game.last_left),
@@ -46,6 +65,27 @@ impl TimerChoices {
             cap: self.cap.unwrap_or(game.cap),
         }
     }
+}
+
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    path: "world create",
+    about: "Make a world; it sleeps until somebody wakes it",
+    options: &[
+        Opt::needed("name", Kind::NewName, "What to call it: small letters, digits, hyphens"),
+        Opt::needed("game", Kind::Game, "Which game"),
+        Opt::optional("sleep-after", Kind::Length, TimerChoices::LAST_LEFT),
+        Opt::optional("join-within", Kind::Length, TimerChoices::NEVER_JOINED),
+        Opt::optional("longest-run", Kind::Length, TimerChoices::CAP),
+        Opt::optional("port", Kind::Port, "Its first port, where it can be chosen"),
+    ],
+    shown: Shown::Everybody,
+    read: read,
+};
+
+fn read(args: &Args) -> Result<Command, Problem> {
+    let (name, game) = (args.parsed("name")?, args.parsed("game")?);
+    Ok(Command::Create(Create { name, game, timers: TimerChoices::read(args)?, port: args.port("port")? }))
 }
 
 pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
@@ -59,7 +99,9 @@ pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> R
         let text = format!("port {} leaves no room for the ports of {}", wanted.port.unwrap_or(0), game.name);
         return Err(Problem::new(ProblemKind::BadInput, text, "choose one from 1024 to 65000"));
     }
-    if driver.store.list(&context.guild).await?.len() >= MOST_WORLDS {
+    let Listed { worlds, rules } = driver.store.list(&context.guild).await?;
+    rules.require(&context.asker, Action::Create)?;
+    if worlds.len() >= MOST_WORLDS {
         let text = format!("there are {MOST_WORLDS} worlds already, which is the most");
         return Err(Problem::new(ProblemKind::Refused, text, "delete one first"));
     }
@@ -70,6 +112,7 @@ pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> R
         game: wanted.game,
         timers,
         port: wanted.port,
+        place: context.place.clone(),
     };
     let world = create(new, context.by.clone(), context.now);
     driver.create(&world).await.map_err(|e| Problem::creating(&wanted.name, e))?;

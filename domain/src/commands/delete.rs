@@ -1,7 +1,11 @@
 //! `world delete`: removes a sleeping world whose newest state is in a checked archive, after a confirmation.
 
 use crate::{
-    commands::{Context, Problem, Reply},
+    access::Action,
+    commands::{
+        Command, Context, Problem, Reply,
+        spec::{self, Args, Kind, Opt, Shown, Spec},
+    },
     driver::Driver,
     event::Event,
     world::WorldName,
@@ -16,11 +20,28 @@ pub struct Delete {
     pub typed: String,
 }
 
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    path: "world delete",
+    about: "Delete a sleeping world; its archives are kept",
+    options: &[
+        spec::WORLD,
+        Opt::optional("confirm", Kind::Confirmation, "The name once more: deleting removes its files"),
+    ],
+    shown: Shown::Asker,
+    read: read,
+};
+
+fn read(args: &Args) -> Result<Command, Problem> {
+    let typed = args.text("confirm").unwrap_or_default().to_owned();
+    Ok(Command::Delete(Delete { name: args.world()?, typed }))
+}
+
 pub(super) async fn run(delete: &Delete, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let name = &delete.name;
     let event = Event::Delete { by: context.by.clone(), typed: delete.typed.clone() };
     let applied = driver
-        .apply_to(&context.guild, name, &[event], context.now)
+        .apply_to(&context.guild, name, (&context.asker, Action::Delete), &[event], context.now)
         .await
         .map_err(|error| Problem::applying(name, error))?;
     let text = match &applied.after.archive {

@@ -5,9 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    commands::{Context, Problem, ProblemKind, Reply},
+    access::Action,
+    commands::{
+        Command, Context, Problem, ProblemKind, Reply,
+        spec::{self, Args, Kind, Opt, Shown, Spec},
+    },
     driver::Driver,
-    ports::LinkError,
+    ports::{Found, LinkError},
     words,
     world::{Archive, WorldName},
 };
@@ -37,13 +41,34 @@ pub struct Link {
 /// The shortest and the longest life of a link.
 const LENGTHS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 24 * 60 * 60));
 
+/// For how long, when nobody says.
+const USUAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    path: "world export",
+    about: "Get a link to the newest archive of a world",
+    options: &[
+        spec::WORLD,
+        Opt::optional("for", Kind::Length, "How long the link shall work, such as 2h or 3d; 7d if left out"),
+    ],
+    shown: Shown::Asker,
+    read: read,
+};
+
+fn read(args: &Args) -> Result<Command, Problem> {
+    Ok(Command::Export(Export { name: args.world()?, length: args.length("for")?.unwrap_or(USUAL) }))
+}
+
 pub(super) async fn run(export: &Export, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let name = &export.name;
     if !(LENGTHS.0..=LENGTHS.1).contains(&export.length) {
         let text = format!("a link cannot last {}", words::length(export.length));
         return Err(Problem::new(ProblemKind::BadInput, text, "choose 1 minute to 30 days"));
     }
-    let (world, _) = driver.store.find(&context.guild, name).await.map_err(|e| Problem::loading(name, e))?;
+    let found = driver.store.find(&context.guild, name).await;
+    let Found { world, rules, .. } = found.map_err(|e| Problem::loading(name, e))?;
+    rules.require(&context.asker, Action::Export)?;
     let Some(archive) = world.archive else {
         let text = format!("there is no archive of `{name}` yet");
         return Err(Problem::new(ProblemKind::NotFound, text, "one is made whenever it goes to sleep"));

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    commands::{Context, Problem, Reply},
+    access::Action,
+    commands::{
+        Command, Context, Problem, Reply,
+        spec::{self, Args, Kind, Opt, Shown, Spec},
+    },
     driver::Driver,
     event::Event,
     words,
@@ -22,11 +26,30 @@ pub struct Keep {
 /// The longest time that can be asked for; the world's cap comes first in any case.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// For how long, when nobody says.
+const USUAL: Duration = Duration::from_secs(60 * 60);
+
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    path: "world keep",
+    about: "Keep a world awake for a while with nobody on",
+    options: &[
+        spec::WORLD,
+        Opt::optional("for", Kind::Length, "How long, such as 45m or 2h30m; 1h if left out"),
+    ],
+    shown: Shown::Everybody,
+    read: read,
+};
+
+fn read(args: &Args) -> Result<Command, Problem> {
+    Ok(Command::Keep(Keep { name: args.world()?, length: args.length("for")?.unwrap_or(USUAL) }))
+}
+
 pub(super) async fn run(keep: &Keep, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let name = &keep.name;
     let event = Event::Keep { by: context.by.clone(), until: context.now + keep.length.min(LONGEST) };
     let applied = driver
-        .apply_to(&context.guild, name, &[event], context.now)
+        .apply_to(&context.guild, name, (&context.asker, Action::Keep), &[event], context.now)
         .await
         .map_err(|error| Problem::applying(name, error))?;
     let kept = match &applied.after.state {

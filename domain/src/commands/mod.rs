@@ -3,21 +3,58 @@
 use jiff::Timestamp;
 
 use crate::{
+    access::{Asker, Denied, Rules},
     driver::{ApplyError, Driver},
+    event::Event,
     game::Game,
     ports::{CreateError, LoadError, Unavailable},
+    talk::{Follower, Place},
     world::{BadName, GuildId, Person, World, WorldId, WorldName},
 };
 
+pub mod access;
 pub mod create;
 pub mod delete;
 pub mod export;
 pub mod games;
+pub mod help;
 pub mod keep;
 pub mod list;
+pub mod sessions;
+pub mod settings;
+pub mod spec;
 pub mod start;
 pub mod status;
 pub mod stop;
+
+/// Every command, in the order in which people are shown them.
+pub const LIST: &[spec::Spec] = &[
+    start::SPEC,
+    stop::SPEC,
+    status::SPEC,
+    keep::SPEC,
+    list::SPEC,
+    create::SPEC,
+    settings::SPEC,
+    sessions::SPEC,
+    export::SPEC,
+    delete::SPEC,
+    access::SHOW,
+    access::ALLOW,
+    access::DENY,
+    access::RESET,
+    games::SPEC,
+    help::SPEC,
+];
+
+/// Returns the command that `path`, such as `world start`, and `args` ask for.
+pub fn read(path: &str, args: &spec::Args) -> Result<Command, Problem> {
+    let unknown = || {
+        Problem::new(ProblemKind::NotFound, "there is no such command", "`help` lists those that are there")
+    };
+    let spec = LIST.iter().find(|spec| spec.path == path).ok_or_else(unknown)?;
+    (spec.read)(args)
+}
 
 /// Everything that can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +73,18 @@ pub enum Command {
     Stop(WorldName),
     /// Keep a world awake with nobody on.
     Keep(keep::Keep),
+    /// See or change a world's settings.
+    Settings(settings::Settings),
+    /// The last times that a world was awake.
+    Sessions(WorldName),
     /// Delete a world.
     Delete(delete::Delete),
     /// A link to the newest archive of a world.
     Export(export::Export),
+    /// See or change who may do what.
+    Access(access::Access),
+    /// Which commands there are.
+    Help,
 }
 
 /// Who asks, for which guild, and what chance and the clock say.
@@ -47,12 +92,25 @@ pub enum Command {
 pub struct Context {
     /// The guild whose worlds are meant.
     pub guild: GuildId,
-    /// The person.
+    /// The person, as shown to others.
     pub by: Person,
+    /// What the person may do.
+    pub asker: Asker,
+    /// Where it was asked, if people can be told there.
+    pub place: Option<Place>,
+    /// The answer, if it can be changed later.
+    pub follower: Option<Follower>,
     /// The time.
     pub now: Timestamp,
     /// An id never used before, for a world that is created.
     pub fresh_id: WorldId,
+}
+
+impl Context {
+    /// Returns `event`, and the wish to have the answer changed as the world goes on.
+    fn followed(&self, event: Event) -> Vec<Event> {
+        [event].into_iter().chain(self.follower.clone().map(Event::Follow)).collect()
+    }
 }
 
 /// An answer to a command that was carried out.
@@ -69,8 +127,14 @@ pub enum Reply {
         /// What was done, in a sentence.
         text: String,
     },
+    /// One world, and how it was awake before.
+    Sessions(Box<World>),
     /// A link.
     Link(export::Link),
+    /// Who may do what.
+    Access(Rules),
+    /// The commands.
+    Help,
 }
 
 /// What kind of answer a [`Problem`] is.
@@ -82,6 +146,8 @@ pub enum ProblemKind {
     NotFound,
     /// The rules say no.
     Refused,
+    /// Whoever asked may not.
+    Denied,
     /// Something is out of reach; trying again may help.
     Unavailable,
 }
@@ -95,12 +161,14 @@ pub struct Problem {
     pub text: String,
     /// What to do next.
     pub hint: String,
+    /// What was denied and whom it is allowed to, where that is the problem.
+    pub denied: Option<Denied>,
 }
 
 impl Problem {
     /// Returns a problem of `kind`.
     pub fn new(kind: ProblemKind, text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), hint: hint.into() }
+        Self { kind, text: text.into(), hint: hint.into(), denied: None }
     }
 
     fn no_world(name: &WorldName) -> Self {
@@ -114,6 +182,7 @@ impl Problem {
     fn applying(name: &WorldName, error: ApplyError) -> Self {
         match error {
             ApplyError::NotFound => Self::no_world(name),
+            ApplyError::Denied(denied) => denied.into(),
             ApplyError::Refused(refusal) => {
                 Self::new(ProblemKind::Refused, refusal.to_string(), refusal.hint())
             }
@@ -143,6 +212,13 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let hint = "ask one of them, or have them allow it to you: `access allow`";
+        Self { denied: Some(denied.clone()), ..Self::new(ProblemKind::Denied, denied.to_string(), hint) }
+    }
+}
+
 impl From<BadName> for Problem {
     fn from(bad: BadName) -> Self {
         Self::new(ProblemKind::BadInput, bad.to_string(), "nothing was changed")
@@ -159,7 +235,11 @@ pub async fn run(command: Command, context: &Context, driver: &Driver) -> Result
         Command::Start(name) => start::run(&name, context, driver).await,
         Command::Stop(name) => stop::run(&name, context, driver).await,
         Command::Keep(keep) => keep::run(&keep, context, driver).await,
+        Command::Settings(settings) => settings::run(&settings, context, driver).await,
+        Command::Sessions(name) => sessions::run(&name, context, driver).await,
         Command::Delete(delete) => delete::run(&delete, context, driver).await,
         Command::Export(export) => export::run(&export, context, driver).await,
+        Command::Access(access) => access::run(&access, context, driver).await,
+        Command::Help => Ok(Reply::Help),
     }
 }

@@ -1,7 +1,11 @@
 //! `world start`: wakes a world, or says who woke it and how far it is.
 
 use crate::{
-    commands::{Context, Problem, Reply},
+    access::Action,
+    commands::{
+        Command, Context, Problem, Reply,
+        spec::{self, Shown, Spec},
+    },
     driver::{Applied, Driver},
     event::Event,
     game::Game,
@@ -9,10 +13,25 @@ use crate::{
     world::{State, Then, WorldName},
 };
 
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    path: "world start",
+    about: "Wake a world",
+    options: &[spec::WORLD],
+    shown: Shown::Everybody,
+    read: |args| Ok(Command::Start(args.world()?)),
+};
+
 pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let start = Event::Start { by: context.by.clone() };
     let applied = driver
-        .apply_to(&context.guild, name, &[start], context.now)
+        .apply_to(
+            &context.guild,
+            name,
+            (&context.asker, Action::Start),
+            &context.followed(start),
+            context.now,
+        )
         .await
         .map_err(|error| Problem::applying(name, error))?;
     let text = answer(&applied, driver.games.get(&applied.after.game), context);

@@ -1,7 +1,11 @@
 //! `world stop`: puts a world to sleep, whoever is on.
 
 use crate::{
-    commands::{Context, Problem, Reply},
+    access::Action,
+    commands::{
+        Command, Context, Problem, Reply,
+        spec::{self, Shown, Spec},
+    },
     driver::{Applied, Driver},
     event::Event,
     idle::Evidence,
@@ -9,10 +13,19 @@ use crate::{
     world::{State, Then, WorldName},
 };
 
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    path: "world stop",
+    about: "Save a world and put it to sleep, whoever is on",
+    options: &[spec::WORLD],
+    shown: Shown::Everybody,
+    read: |args| Ok(Command::Stop(args.world()?)),
+};
+
 pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let stop = Event::Stop { by: context.by.clone() };
     let applied = driver
-        .apply_to(&context.guild, name, &[stop], context.now)
+        .apply_to(&context.guild, name, (&context.asker, Action::Stop), &context.followed(stop), context.now)
         .await
         .map_err(|error| Problem::applying(name, error))?;
     let text = answer(&applied, context);

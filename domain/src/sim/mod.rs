@@ -12,7 +12,16 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::{driver::Driver, effect::Notice, event::Gone, game::Game, ports::*, world::*};
+use crate::{
+    access::Rules,
+    driver::Driver,
+    effect::{self, Notice},
+    event::Gone,
+    game::Game,
+    ports::*,
+    talk::CardId,
+    world::*,
+};
 
 /// How the next call of a port fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +38,7 @@ pub struct Outside {
     worlds: BTreeMap<String, (World, Version)>,
     messages: VecDeque<(u64, Look, u32)>,
     sent: u64,
+    rules: BTreeMap<String, (Rules, Version)>,
     /// The tasks ever launched, and how each ended.
     pub tasks: BTreeMap<String, (RunningTask, Option<Gone>)>,
     /// The archives received.
@@ -123,19 +133,22 @@ impl Store for Memory {
         self.lock().worlds.get(id.as_str()).cloned().ok_or(LoadError::NotFound)
     }
 
-    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<(World, Version), LoadError> {
+    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<Found, LoadError> {
+        let (rules, _) = self.rules(guild).await?;
         let outside = self.lock();
         let wanted =
             |w: &World| w.guild == *guild && w.name == *name && !matches!(w.state, State::Deleted { .. });
-        outside.worlds.values().find(|(w, _)| wanted(w)).cloned().ok_or(LoadError::NotFound)
+        let found = outside.worlds.values().find(|(w, _)| wanted(w)).cloned();
+        found.map(|(world, version)| Found { world, version, rules }).ok_or(LoadError::NotFound)
     }
 
-    async fn list(&self, guild: &GuildId) -> Result<Vec<World>, Unavailable> {
+    async fn list(&self, guild: &GuildId) -> Result<Listed, Unavailable> {
+        let (rules, _) = self.rules(guild).await?;
         let outside = self.lock();
         let listed = |w: &&World| w.guild == *guild && !matches!(w.state, State::Deleted { .. });
         let mut worlds: Vec<_> = outside.worlds.values().map(|(w, _)| w).filter(listed).cloned().collect();
         worlds.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(worlds)
+        Ok(Listed { worlds, rules })
     }
 
     async fn save(&self, world: &World, read: Version) -> Result<Version, SaveError> {
@@ -153,8 +166,24 @@ impl Store for Memory {
     }
 
     async fn unsettled(&self) -> Result<Vec<WorldId>, Unavailable> {
-        let at_rest = |w: &World| matches!(w.state, State::Asleep | State::Deleted { .. });
-        Ok(self.lock().worlds.values().filter(|(w, _)| !at_rest(w)).map(|(w, _)| w.id.clone()).collect())
+        let outside = self.lock();
+        let unsettled = outside.worlds.values().filter(|(w, _)| !effect::is_settled(w));
+        Ok(unsettled.map(|(w, _)| w.id.clone()).collect())
+    }
+
+    async fn rules(&self, guild: &GuildId) -> Result<(Rules, Version), Unavailable> {
+        let outside = self.lock();
+        Ok(outside.rules.get(guild.as_str()).cloned().unwrap_or((Rules::default(), Version(0))))
+    }
+
+    async fn save_rules(&self, guild: &GuildId, rules: &Rules, read: Version) -> Result<Version, SaveError> {
+        let mut outside = self.lock();
+        let slot = outside.rules.entry(guild.to_string()).or_insert((Rules::default(), Version(0)));
+        if slot.1 != read {
+            return Err(SaveError::Conflict);
+        }
+        *slot = (rules.clone(), Version(read.0 + 1));
+        Ok(slot.1)
     }
 }
 
@@ -250,12 +279,12 @@ impl ArchiveStore for Memory {
 
 #[async_trait]
 impl Chat for Memory {
-    async fn tell(&self, world: &World, notice: &Notice) -> Result<(), Unavailable> {
+    async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
         let sentence = crate::words::notice(world, notice);
         let mut outside = self.lock();
         if outside.told.last() != Some(&sentence) {
             outside.told.push(sentence);
         }
-        Ok(())
+        Ok(world.talk.card.clone())
     }
 }

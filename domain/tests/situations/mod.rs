@@ -10,6 +10,7 @@ use domain::{
     event::{Event, Gone},
     idle::{Evidence, Timers},
     lifecycle::{NewWorld, create, step},
+    talk::{CardId, Follower, ReplyId, Told},
     world::{
         Address, Archive, ArchiveId, GameId, Generation, GuildId, Person, Proof, Sha256, StopWhy, TaskId,
         World, WorldId, WorldName,
@@ -65,6 +66,7 @@ pub(crate) fn world() -> World {
         game: GameId::parse("valheim").unwrap(),
         timers: Timers::DEFAULT,
         port: None,
+        place: None,
     };
     create(new, person("ann"), at(0))
 }
@@ -98,6 +100,15 @@ pub(crate) fn event(text: &str, world: &World) -> Event {
         ["start", by] => Event::Start { by: person(by) },
         ["stop", by] => Event::Stop { by: person(by) },
         ["keep", by, until] => Event::Keep { by: person(by), until: at(until.parse().unwrap()) },
+        ["set"] => Event::Set { timers: Timers { cap: Duration::from_secs(7200), ..Timers::DEFAULT } },
+        ["follow", until] => Event::Follow(Follower {
+            reply: ReplyId::parse("reply").unwrap(),
+            until: at(until.parse().unwrap()),
+        }),
+        ["told"] => Event::Told {
+            told: Told { generation, sentence: "so it is".into() },
+            card: CardId::parse("card").ok(),
+        },
         ["delete", by, typed] => Event::Delete { by: person(by), typed: typed.into() },
         ["launched"] => Event::Launched { generation, task: task() },
         ["launched", other] => Event::Launched { generation, task: self::task(other) },

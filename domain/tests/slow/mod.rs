@@ -8,7 +8,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Timestamp, driver::Driver, effect::Notice, ports::*, sim::Memory, world::*};
+use domain::{
+    Timestamp, access::Rules, driver::Driver, effect::Notice, ports::*, sim::Memory, talk::CardId, world::*,
+};
 use tokio::task::yield_now;
 
 /// A memory whose every call is preceded by a pause.
@@ -48,12 +50,12 @@ impl Store for Slow {
         self.0.load(id).await
     }
 
-    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<(World, Version), LoadError> {
+    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<Found, LoadError> {
         yield_now().await;
         self.0.find(guild, name).await
     }
 
-    async fn list(&self, guild: &GuildId) -> Result<Vec<World>, Unavailable> {
+    async fn list(&self, guild: &GuildId) -> Result<Listed, Unavailable> {
         yield_now().await;
         Store::list(&self.0, guild).await
     }
@@ -66,6 +68,16 @@ impl Store for Slow {
     async fn unsettled(&self) -> Result<Vec<WorldId>, Unavailable> {
         yield_now().await;
         self.0.unsettled().await
+    }
+
+    async fn rules(&self, guild: &GuildId) -> Result<(Rules, Version), Unavailable> {
+        yield_now().await;
+        self.0.rules(guild).await
+    }
+
+    async fn save_rules(&self, guild: &GuildId, rules: &Rules, read: Version) -> Result<Version, SaveError> {
+        yield_now().await;
+        self.0.save_rules(guild, rules, read).await
     }
 }
 
@@ -140,7 +152,7 @@ impl ArchiveStore for Slow {
 
 #[async_trait]
 impl Chat for Slow {
-    async fn tell(&self, world: &World, notice: &Notice) -> Result<(), Unavailable> {
+    async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
         yield_now().await;
         self.0.tell(world, notice).await
     }

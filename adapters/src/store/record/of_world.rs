@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::{
     idle::{Evidence, Timers},
+    talk::{Follower, Talk, Told},
     world::{
         Archive, Asked, Force, Heard, Launch, Outcome, Proof, Session, StartStep, State, StopStep, StopWhy,
         Then, World,
@@ -15,8 +16,22 @@ use super::*;
 
 impl From<&World> for WorldRecord {
     fn from(world: &World) -> Self {
-        let World { id, guild, name, game, created, timers, port, generation, claimed, archive, last, state } =
-            world;
+        let World {
+            id,
+            guild,
+            name,
+            game,
+            created,
+            timers,
+            port,
+            generation,
+            claimed,
+            archive,
+            last,
+            past,
+            talk,
+            state,
+        } = world;
         Self {
             v: VERSION,
             id: id.to_string(),
@@ -30,7 +45,28 @@ impl From<&World> for WorldRecord {
             claimed: claimed.map(|g| g.0),
             archive: archive.as_ref().map(ArchiveRecord::from),
             last: last.as_ref().map(SessionRecord::from),
+            past: past.iter().map(SessionRecord::from).collect(),
+            talk: talk.into(),
             state: state.into(),
+        }
+    }
+}
+
+impl From<&Talk> for TalkRecord {
+    fn from(Talk { place, card, followers, told }: &Talk) -> Self {
+        let follower = |Follower { reply, until }: &Follower| FollowerRecord {
+            reply: reply.as_str().into(),
+            until_ms: until.as_millisecond(),
+        };
+        let record = |Told { generation, sentence }: &Told| ToldRecord {
+            generation: generation.0,
+            sentence: sentence.clone(),
+        };
+        Self {
+            place: place.as_ref().map(|place| place.as_str().into()),
+            card: card.as_ref().map(|card| card.as_str().into()),
+            followers: followers.iter().map(follower).collect(),
+            told: told.as_ref().map(record),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use domain::{
     idle::{Evidence, Timers},
+    talk::{CardId, Follower, Place, ReplyId, Talk, Told},
     world::{
         Address, Archive, Asked, BadName, Force, Generation, Heard, Launch, Milestone, Outcome, Proof,
         Session, Sha256, StartStep, State, StopStep, StopWhy, Then, World,
@@ -27,8 +28,34 @@ impl WorldRecord {
             claimed: self.claimed.map(Generation),
             archive: self.archive.map(ArchiveRecord::restore).transpose().within("archive")?,
             last: self.last.map(SessionRecord::restore).transpose().within("last")?,
+            past: self
+                .past
+                .into_iter()
+                .map(SessionRecord::restore)
+                .collect::<Result<_, _>>()
+                .within("past")?,
+            talk: self.talk.restore().within("talk")?,
             state: self.state.restore().within("state")?,
         })
+    }
+}
+
+impl TalkRecord {
+    fn restore(self) -> Result<Talk, DecodeError> {
+        let followers = self.followers.into_iter().map(FollowerRecord::restore);
+        Ok(Talk {
+            place: self.place.map(|t| Place::parse(&t)).transpose().map_err(|e| wrong("place", e))?,
+            card: self.card.map(|t| CardId::parse(&t)).transpose().map_err(|e| wrong("card", e))?,
+            followers: followers.collect::<Result<_, _>>().within("followers")?,
+            told: self.told.map(|t| Told { generation: Generation(t.generation), sentence: t.sentence }),
+        })
+    }
+}
+
+impl FollowerRecord {
+    fn restore(self) -> Result<Follower, DecodeError> {
+        let reply = ReplyId::parse(&self.reply).map_err(|e| wrong("reply", e))?;
+        Ok(Follower { reply, until: time("until_ms", self.until_ms)? })
     }
 }
 

@@ -1,0 +1,150 @@
+//! How a command is asked for: its words and options, from which chat, help and checks are made.
+
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
+
+use crate::{
+    access::{Action, Who},
+    commands::{Command, Problem, ProblemKind},
+    words,
+    world::{BadName, WorldName},
+};
+
+/// One command: how it is called, what it takes, and how it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    /// Its words, such as `world start`: a name, or a group and a name.
+    pub path: &'static str,
+    /// What it does, in a line of at most 100 characters.
+    pub about: &'static str,
+    /// Its options, those that are needed first.
+    pub options: &'static [Opt],
+    /// Who sees the answer.
+    pub shown: Shown,
+    /// Reads it.
+    pub(super) read: fn(&Args) -> Result<Command, Problem>,
+}
+
+/// Who sees the answer to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Everybody in the place where it was asked for.
+    Everybody,
+    /// Whoever asked: it holds something that is not for all.
+    Asker,
+}
+
+/// An option of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opt {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in a line of at most 100 characters.
+    pub about: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it can be left out.
+    pub need: Need,
+}
+
+impl Opt {
+    /// Returns an option that is needed.
+    pub(super) const fn needed(name: &'static str, kind: Kind, about: &'static str) -> Self {
+        Self { name, about, kind, need: Need::Needed }
+    }
+
+    /// Returns an option that can be left out.
+    pub(super) const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Self {
+        Self { name, about, kind, need: Need::Optional }
+    }
+}
+
+/// Whether an option can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It cannot.
+    Needed,
+    /// It can.
+    Optional,
+}
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The name of a world of the guild.
+    World,
+    /// A name that no world has yet.
+    NewName,
+    /// A game of the catalogue.
+    Game,
+    /// A length of time such as `2h30m`.
+    Length,
+    /// A port number.
+    Port,
+    /// The world's name once more, as a confirmation of what destroys.
+    Confirmation,
+    /// An [`Action`].
+    Action,
+    /// A [`Who`], as [`Args::who`] reads it.
+    Who,
+}
+
+/// The option every command about one world has.
+pub(super) const WORLD: Opt = Opt::needed("name", Kind::World, "Which world");
+
+/// What was given for a command's options, by their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Args(pub BTreeMap<String, String>);
+
+impl Args {
+    /// Returns what was given for `name`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(super) fn needed(&self, name: &str) -> Result<&str, Problem> {
+        let missing = || Problem::new(ProblemKind::BadInput, format!("`{name}` is missing"), "give it");
+        self.text(name).ok_or_else(missing)
+    }
+
+    pub(super) fn parsed<T: FromStr<Err = BadName>>(&self, name: &str) -> Result<T, Problem> {
+        Ok(self.needed(name)?.parse()?)
+    }
+
+    pub(super) fn world(&self) -> Result<WorldName, Problem> {
+        self.parsed(WORLD.name)
+    }
+
+    pub(super) fn length(&self, name: &str) -> Result<Option<Duration>, Problem> {
+        let read = |text: &str| {
+            words::parse_length(text).ok_or_else(|| bad(name, text, "use a time such as `45m` or `2h30m`"))
+        };
+        self.text(name).map(read).transpose()
+    }
+
+    pub(super) fn port(&self, name: &str) -> Result<Option<u16>, Problem> {
+        let read = |text: &str| text.parse().map_err(|_| bad(name, text, "use a number from 1024 to 65000"));
+        self.text(name).map(read).transpose()
+    }
+
+    pub(super) fn action(&self, name: &str) -> Result<Action, Problem> {
+        let text = self.needed(name)?;
+        let words: Vec<_> = Action::ALL.into_iter().map(Action::word).collect();
+        Action::parse(text).ok_or_else(|| bad(name, text, format!("use one of: {}", words.join(", "))))
+    }
+
+    /// Reads `everyone`, `role:ID` or `member:ID`.
+    pub(super) fn who(&self, name: &str) -> Result<Who, Problem> {
+        let text = self.needed(name)?;
+        Ok(match text.split_once(':') {
+            None if text == "everyone" => Who::Everyone,
+            Some(("role", id)) => Who::role(id)?,
+            Some(("member", id)) => Who::member(id)?,
+            _ => return Err(bad(name, text, "use `everyone`, `role:ID` or `member:ID`")),
+        })
+    }
+}
+
+fn bad(name: &str, text: &str, hint: impl Into<String>) -> Problem {
+    let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
+    Problem::new(ProblemKind::BadInput, format!("`{name}` cannot be `{shown}`"), hint)
+}
