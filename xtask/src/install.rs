@@ -27,6 +27,7 @@ impl Package {
 /// What the demo needs.
 pub(crate) const DEMO: &[Package] = &[
     package("minetestserver", "minetest-server", "the game server of the demo"),
+    package("sqlite3", "sqlite3", "looks whether a killed first start left its databases unfinished"),
     package("minetest", "minetest", "its client, as a player"),
     package("Xvfb", "xvfb", "a screen for the client"),
     package("xdotool", "xdotool", "the player's keyboard"),
