@@ -20,10 +20,10 @@ pub mod archive;
 #[cfg(feature = "local")]
 pub mod chat;
 
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "aws"))]
 pub mod front_door;
 
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "aws"))]
 pub mod secret;
 
 #[cfg(feature = "local")]

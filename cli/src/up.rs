@@ -16,7 +16,7 @@ use std::{
 use adapters::{
     archive::directory::DirectoryArchive,
     chat::terminal::Terminal,
-    front_door::{Access, FrontDoor},
+    front_door::{Access, FrontDoor, GameHost, files},
     queue::sqlite::SqliteQueue,
     runtime::process::{Config, GameSource, ProcessRuntime},
     secret::Secret,
@@ -103,11 +103,12 @@ async fn serve(up: Up) -> Result<()> {
     let listener = TcpListener::bind(up.listen).await.with_context(|| {
         format!("cannot listen on {}: choose another address with --listen, or stop what uses it", up.listen)
     })?;
-    let (door, queue) = assemble(&up, &data, game_user, listener.local_addr()?)?;
+    let (door, files, queue) = assemble(&up, &data, game_user, listener.local_addr()?)?;
     let driver = door.driver.clone();
     let (end, ended) = watch::channel(());
     let worker = tokio::spawn(work(driver, queue, ended.clone()));
-    let service = door.router().into_make_service_with_connect_info::<SocketAddr>();
+    let service =
+        door.router(files::routes(files, Timestamp::now)).into_make_service_with_connect_info::<SocketAddr>();
     let mut asked = ended.clone();
     let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         let _ = asked.changed().await;
@@ -129,7 +130,7 @@ fn assemble(
     data: &Path,
     game_user: Option<(u32, u32)>,
     address: SocketAddr,
-) -> Result<(FrontDoor, SqliteQueue)> {
+) -> Result<(FrontDoor, Arc<DirectoryArchive>, SqliteQueue)> {
     let catalogue = catalogue(up.games.as_deref())?;
     let url = format!("http://{}", reachable(address));
     let secret = Secret::load_or_create(data.join("secret"))?;
@@ -164,14 +165,13 @@ fn assemble(
     let door = FrontDoor {
         driver,
         secret,
-        files,
         guild: GuildId::parse("local")?,
-        game_host: up.game_host.clone(),
+        game_host: GameHost::Fixed(up.game_host.clone()),
         access,
         clock: Timestamp::now,
         fresh_id,
     };
-    Ok((door, queue))
+    Ok((door, files, queue))
 }
 
 /// Takes messages and sweeps until `ended` changes or its sender is gone.

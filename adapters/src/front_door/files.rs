@@ -1,14 +1,23 @@
 //! The part of the front door through which archives come and go on one machine. What lets somebody in is the signature
 //! in the link.
+//!
+//! ```text
+//! PUT    /v1/uploads/{world}/{archive}   an upload (signed)
+//! GET    /archives/{world}/{archive}.zip a download (signed)
+//! ```
+
+use std::sync::Arc;
 
 use axum::{
-    Json,
+    Json, Router,
     body::Body,
-    extract::{Path, Query, Request, State},
+    extract::{DefaultBodyLimit, Path, Query, Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
+    routing::{get, put},
 };
 use domain::{
+    Timestamp,
     commands::{Problem, ProblemKind},
     ports::Unavailable,
     world::{ArchiveId, WorldId},
@@ -16,31 +25,47 @@ use domain::{
 use futures_util::TryStreamExt;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::{FrontDoor, Refused};
-use crate::archive::directory::{Denied, Grant, OpenError, ReceiveError};
+use super::Refused;
+use crate::archive::directory::{Denied, DirectoryArchive, Grant, OpenError, ReceiveError};
 
-pub(super) async fn receive(
-    State(door): State<FrontDoor>,
+/// The archives on this machine's disk, and the clock that links expire by.
+#[derive(Clone)]
+struct Files {
+    archive: Arc<DirectoryArchive>,
+    clock: fn() -> Timestamp,
+}
+
+/// Returns the routes to the archives on this machine's disk.
+pub fn routes(archive: Arc<DirectoryArchive>, clock: fn() -> Timestamp) -> Router {
+    Router::new()
+        .route("/v1/uploads/{world}/{archive}", put(receive))
+        .route("/archives/{world}/{archive}", get(send))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Files { archive, clock })
+}
+
+async fn receive(
+    State(files): State<Files>,
     Path((world, archive)): Path<(String, String)>,
     Query(ticket): Query<Grant>,
     request: Request,
 ) -> Result<Json<serde_json::Value>, Refused> {
     let (world, id) = names(&world, &archive)?;
     let body = StreamReader::new(request.into_body().into_data_stream().map_err(std::io::Error::other));
-    let received = door.files.receive(&world, &id, &ticket, (door.clock)(), body).await;
+    let received = files.archive.receive(&world, &id, &ticket, (files.clock)(), body).await;
     let facts = received.map_err(|error| not_received(&error))?;
     Ok(Json(
         serde_json::json!({ "id": facts.id.as_str(), "size": facts.size, "sha256": facts.sha256.to_string() }),
     ))
 }
 
-pub(super) async fn send(
-    State(door): State<FrontDoor>,
+async fn send(
+    State(files): State<Files>,
     Path((world, file)): Path<(String, String)>,
     Query(link): Query<Grant>,
 ) -> Result<Response, Refused> {
     let (world, id) = names(&world, file.strip_suffix(".zip").unwrap_or(&file))?;
-    let opened = door.files.open_signed(&world, &id, &link, (door.clock)()).await;
+    let opened = files.archive.open_signed(&world, &id, &link, (files.clock)()).await;
     let (file, size) = opened.map_err(|error| not_opened(&error))?;
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),

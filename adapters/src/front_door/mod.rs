@@ -13,14 +13,17 @@
 //! DELETE /v1/worlds/{name}?confirm=NAME  delete it
 //! POST   /v1/reports                     a watchdog's report (bearer: the launch's token)
 //! POST   /v1/tickets/{world}/{launch}    a watchdog's wish to upload (bearer: the launch's token)
-//! PUT    /v1/uploads/{world}/{archive}   an upload (signed)
-//! GET    /archives/{world}/{archive}.zip a download (signed)
 //! ```
+//!
+//! A program adds routes of its own: [`files`] where archives are kept on its disk.
 //!
 //! Every answer of `/v1` is JSON; one that is no success is `{"error", "hint"}`. The header `dormouse-by` says who asks.
 //! Nothing is decided here: commands and reports go to the domain.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -28,7 +31,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{get, post},
 };
 use domain::{
     Timestamp,
@@ -38,7 +41,7 @@ use domain::{
 };
 use subtle::ConstantTimeEq;
 
-use crate::{archive::directory::DirectoryArchive, secret::Secret};
+use crate::secret::Secret;
 
 pub mod view;
 
@@ -46,9 +49,10 @@ mod people;
 
 mod watchdogs;
 
-mod files;
+#[cfg(feature = "local")]
+pub mod files;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "local"))]
 mod tests;
 
 /// The largest JSON body that is read. A report is below 4 KiB.
@@ -66,6 +70,20 @@ pub enum Access {
     Token(String),
 }
 
+/// Where players reach the games.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GameHost {
+    /// Always under this host name or address.
+    Fixed(String),
+    /// Where the watchdog's report came from: game and watchdog share an address. The program that serves the router puts
+    /// a [`Reporter`] into each request.
+    Reporter,
+}
+
+/// The address that a request came from, as the program that serves the router knows it for certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reporter(pub IpAddr);
+
 /// What the front door is made of.
 #[derive(Clone)]
 pub struct FrontDoor {
@@ -73,12 +91,10 @@ pub struct FrontDoor {
     pub driver: Driver,
     /// What launch tokens are derived from.
     pub secret: Secret,
-    /// The archives on this machine's disk.
-    pub files: Arc<DirectoryArchive>,
     /// The guild that people's programs speak for.
     pub guild: GuildId,
-    /// The host name or address under which players reach games.
-    pub game_host: String,
+    /// Where players reach the games.
+    pub game_host: GameHost,
     /// Who may come in.
     pub access: Access,
     /// The clock.
@@ -88,8 +104,8 @@ pub struct FrontDoor {
 }
 
 impl FrontDoor {
-    /// Returns the routes.
-    pub fn router(self) -> Router {
+    /// Returns the routes, with `more` among them.
+    pub fn router(self, more: Router) -> Router {
         let people = Router::new()
             .route("/v1/games", get(people::games))
             .route("/v1/worlds", get(people::list).post(people::create))
@@ -106,11 +122,8 @@ impl FrontDoor {
             .merge(people)
             .layer(middleware::from_fn(in_time))
             .layer(DefaultBodyLimit::max(LARGEST_BODY));
-        let files = Router::new()
-            .route("/v1/uploads/{world}/{archive}", put(files::receive))
-            .route("/archives/{world}/{archive}", get(files::send))
-            .layer(DefaultBodyLimit::disable());
-        quick.merge(files).fallback(no_such_page).layer(middleware::map_response(in_json)).with_state(self)
+        let all = quick.with_state(self).merge(more);
+        all.fallback(no_such_page).layer(middleware::map_response(in_json))
     }
 }
 

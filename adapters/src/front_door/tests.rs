@@ -5,6 +5,7 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
 };
 
 use axum::{
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
+use crate::archive::directory::DirectoryArchive;
 
 /// What the tests upload, and its SHA-256.
 const CONTENT: &str = "PK, a world\n";
@@ -652,7 +654,7 @@ async fn a_ticket_is_for_the_launch_that_asks() {
 #[tokio::test]
 async fn an_upload_needs_a_ticket_that_holds() {
     let bench = Bench::awake().await;
-    let ticket = bench.door.files.ticket(&id("w1"), Generation(1), now()).await.unwrap();
+    let ticket = bench.files.ticket(&id("w1"), Generation(1), now()).await.unwrap();
     let path = ticket.url.strip_prefix("http://127.0.0.1:7733").unwrap().to_owned();
     let other_archive = path.replace("-g1?", "-g2?");
     let (tampered, signature) =
@@ -748,6 +750,7 @@ fn id(text: &str) -> WorldId {
 /// A front door, its worlds and its archives.
 struct Bench {
     door: FrontDoor,
+    files: Arc<DirectoryArchive>,
     memory: Memory,
     dir: TempDir,
 }
@@ -773,14 +776,13 @@ impl Bench {
         let door = FrontDoor {
             driver,
             secret,
-            files,
             guild: GuildId::parse("local").unwrap(),
-            game_host: "play.example.org".into(),
+            game_host: GameHost::Fixed("play.example.org".into()),
             access,
             clock: now,
             fresh_id,
         };
-        Self { door, memory, dir }
+        Self { door, files, memory, dir }
     }
 
     /// Returns one with a world that is awake.
@@ -895,7 +897,8 @@ impl Bench {
         if let Some(peer) = ask.peer {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(peer, 50_000)));
         }
-        let response = self.door.clone().router().oneshot(request).await.unwrap();
+        let response =
+            self.door.clone().router(files::routes(self.files.clone(), now)).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap();
         let body = String::from_utf8(body.to_vec()).unwrap();

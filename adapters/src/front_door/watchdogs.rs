@@ -1,7 +1,7 @@
 //! The part of the front door that is for watchdogs. Each proves by its launch's token which launch it speaks for.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode},
 };
@@ -13,12 +13,13 @@ use domain::{
     world::{Generation, WorldId},
 };
 
-use super::{FrontDoor, Refused, bearer};
+use super::{FrontDoor, GameHost, Refused, Reporter, bearer};
 use crate::report::{Answer, Report, TicketRecord};
 
 pub(super) async fn report(
     State(door): State<FrontDoor>,
     headers: HeaderMap,
+    reporter: Option<Extension<Reporter>>,
     body: Result<Json<Report>, JsonRejection>,
 ) -> Result<Json<Answer>, Refused> {
     let bad = |why: String| Problem::new(ProblemKind::BadInput, why, "upgrade the watchdog");
@@ -26,7 +27,8 @@ pub(super) async fn report(
     let now = (door.clock)();
     let world = WorldId::parse(&report.world).map_err(|e| bad(e.to_string()))?;
     door.require_token(&headers, &world, Generation(report.generation))?;
-    let parsed = report.parse(&door.game_host, now).map_err(|e| bad(e.to_string()))?;
+    let host = door.host_of(reporter)?;
+    let parsed = report.parse(&host, now).map_err(|e| bad(e.to_string()))?;
     let orders =
         door.driver.report(&parsed.world, parsed.generation, &parsed.events, now).await.map_err(refused)?;
     Ok(Json(Answer::new(orders, now)))
@@ -44,6 +46,18 @@ pub(super) async fn ticket(
 }
 
 impl FrontDoor {
+    /// Returns where players reach the game whose watchdog reports.
+    fn host_of(&self, reporter: Option<Extension<Reporter>>) -> Result<String, Refused> {
+        match (&self.game_host, reporter) {
+            (GameHost::Fixed(host), _) => Ok(host.clone()),
+            (GameHost::Reporter, Some(Extension(Reporter(ip)))) => Ok(ip.to_canonical().to_string()),
+            (GameHost::Reporter, None) => {
+                let text = "where this report came from is not known";
+                Err(Problem::new(ProblemKind::Unavailable, text, "report again").into())
+            }
+        }
+    }
+
     fn require_token(
         &self,
         headers: &HeaderMap,
