@@ -8,6 +8,8 @@ mod up;
 
 mod world;
 
+mod access;
+
 mod doctor;
 
 mod client;
@@ -42,6 +44,9 @@ enum Command {
     /// Make, wake, stop and look at worlds
     #[command(subcommand)]
     World(world::World),
+    /// Show and change who may do what in the chat
+    #[command(subcommand)]
+    Access(access::Access),
     /// Check what this machine has, and say how to mend what is missing
     Doctor(doctor::Doctor),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
@@ -77,6 +82,7 @@ fn main() -> ExitCode {
         Command::Up(up) => up::run(up),
         Command::Games(reach) => world::games(&reach),
         Command::World(command) => return world::run(command),
+        Command::Access(command) => access::run(&command),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::front_door::view::{Answer, CreateRequest, ForRequest, LaunchView, TimersRequest, WorldView};
+use adapters::front_door::view::{
+    Answer, CommandRequest, CreateRequest, ForRequest, LaunchView, TimersRequest, WorldView,
+};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use domain::words;
@@ -42,6 +44,12 @@ pub(crate) enum World {
     Keep(Lasting),
     /// Make a link that downloads the newest archive of a world
     Export(Lasting),
+    /// Show a world's settings, or change them while it sleeps
+    #[command(after_help = "Examples:\n  dormouse world settings valhalla\n  \
+        dormouse world settings valhalla --sleep-after 5m --longest-run 6h")]
+    Settings(Settings),
+    /// Show the last times a world was awake, and how they ended
+    Sessions(Named),
     /// Delete a sleeping world; its archives are kept
     Delete(Delete),
 }
@@ -100,6 +108,22 @@ pub(crate) struct Create {
     port: Option<u16>,
 }
 
+/// A world's settings.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    #[command(flatten)]
+    named: Named,
+    /// How long after the last player left it goes to sleep
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    sleep_after: Option<Length>,
+    /// How long it waits for the first player
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    join_within: Option<Length>,
+    /// The longest run, whoever is on
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    longest_run: Option<Length>,
+}
+
 /// A world to delete.
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
@@ -155,6 +179,8 @@ pub(crate) fn run(command: World) -> ExitCode {
         World::Stop(waiting) => act(&waiting, "stop", "asleep", is_asleep),
         World::Keep(lasting) => last(&lasting, "keep", Length::hours(2)),
         World::Export(lasting) => last(&lasting, "export", Length::hours(7 * 24)),
+        World::Settings(settings) => set(&settings),
+        World::Sessions(named) => sessions(&named),
         World::Delete(delete) => remove(&delete),
     };
     match done {
@@ -219,6 +245,41 @@ fn last(Lasting { named, length }: &Lasting, what: &str, usual: Length) -> Resul
     show(&answer, &named.reach)?;
     if let Some(link) = answer.link.filter(|_| !named.reach.json) {
         say!("{}", link.url);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set(Settings { named, sleep_after, join_within, longest_run }: &Settings) -> Result<ExitCode> {
+    let given = [("sleep-after", sleep_after), ("join-within", join_within), ("longest-run", longest_run)];
+    let given = given.into_iter().filter_map(|(name, length)| {
+        length.map(|length| (name.to_owned(), format!("{}s", length.0.as_secs())))
+    });
+    let name = ("name".to_owned(), named.name.clone());
+    let request = CommandRequest { command: "world settings".into(), options: given.chain([name]).collect() };
+    show(&Client::new(&named.reach)?.post("/v1/commands", &request)?, &named.reach)
+}
+
+fn sessions(Named { name, reach }: &Named) -> Result<ExitCode> {
+    let options = [("name".to_owned(), name.clone())].into();
+    let request = CommandRequest { command: "world sessions".into(), options };
+    let sessions = Client::new(reach)?.post("/v1/commands", &request)?.sessions.unwrap_or_default();
+    if reach.json {
+        print_json(&sessions)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if sessions.is_empty() {
+        say!("`{name}` was never awake");
+    }
+    for session in sessions {
+        let lasted = session.milestones.last().map_or(0, |last| last.after_ms);
+        let lasted = words::length(Duration::from_millis(lasted));
+        say!(
+            "launch {}, asked for by {} at {}, {lasted}",
+            session.generation,
+            session.asked_by,
+            session.asked_at
+        );
+        say!("  {}", session.outcome.unwrap_or_default());
     }
     Ok(ExitCode::SUCCESS)
 }

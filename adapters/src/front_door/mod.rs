@@ -11,6 +11,7 @@
 //! POST   /v1/worlds/{name}/keep          keep it awake: {"for_s"}
 //! POST   /v1/worlds/{name}/export        a link to its newest archive: {"for_s"}
 //! DELETE /v1/worlds/{name}?confirm=NAME  delete it
+//! POST   /v1/commands                    any command: {"command", "options"?}
 //! POST   /v1/reports                     a watchdog's report (bearer: the launch's token)
 //! POST   /v1/tickets/{world}/{launch}    a watchdog's wish to upload (bearer: the launch's token)
 //! ```
@@ -68,6 +69,8 @@ pub enum Access {
     ThisMachine,
     /// Whoever knows this token.
     Token(String),
+    /// Nobody: there is no token yet.
+    Nobody,
 }
 
 /// Where players reach the games.
@@ -114,6 +117,7 @@ impl FrontDoor {
             .route("/v1/worlds/{name}/stop", post(people::stop))
             .route("/v1/worlds/{name}/keep", post(people::keep))
             .route("/v1/worlds/{name}/export", post(people::export))
+            .route("/v1/commands", post(people::command))
             .route_layer(middleware::from_fn_with_state(self.clone(), admit));
         let quick = Router::new()
             .route("/healthz", get(|| async { Json(serde_json::json!({ "ok": true })) }))
@@ -132,6 +136,7 @@ async fn admit(State(door): State<FrontDoor>, request: Request, next: Next) -> R
     let is_admitted = match &door.access {
         Access::Token(token) => bearer(request.headers()).is_some_and(|given| is_same(given, token)),
         Access::ThisMachine => is_local(&request),
+        Access::Nobody => false,
     };
     if is_admitted {
         return next.run(request).await;
@@ -140,6 +145,10 @@ async fn admit(State(door): State<FrontDoor>, request: Request, next: Next) -> R
         Access::Token(_) => (
             "this needs the control plane's token",
             "give it with --token-file or DORMOUSE_API_TOKEN; `dormouse up` says where it is",
+        ),
+        Access::Nobody => (
+            "this control plane has no token for people's programs",
+            "use the chat, or set a token where it is deployed",
         ),
         Access::ThisMachine => (
             "this control plane answers only programs on its own machine, which reach it as 127.0.0.1 or localhost",

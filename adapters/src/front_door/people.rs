@@ -15,6 +15,7 @@ use domain::{
         delete::Delete,
         export::Export,
         keep::Keep,
+        spec::Args,
     },
     world::{GameId, Person, WorldName},
 };
@@ -22,7 +23,7 @@ use serde::Deserialize;
 
 use super::{
     FrontDoor, Refused,
-    view::{Answer, CreateRequest, ForRequest},
+    view::{Answer, CommandRequest, CreateRequest, ForRequest},
 };
 
 type Answered = Result<Json<Answer>, Refused>;
@@ -98,6 +99,15 @@ pub(super) async fn export(
 ) -> Answered {
     let length = Duration::from_secs(body.map_err(bad_body)?.for_s);
     door.run(Command::Export(Export { name: named(&name)?, length }), &headers).await
+}
+
+pub(super) async fn command(
+    State(door): State<FrontDoor>,
+    headers: HeaderMap,
+    body: Result<Json<CommandRequest>, JsonRejection>,
+) -> Answered {
+    let CommandRequest { command, options } = body.map_err(bad_body)?.0;
+    door.run(commands::read(&command, &Args(options))?, &headers).await
 }
 
 #[derive(Debug, Deserialize)]

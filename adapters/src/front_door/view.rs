@@ -54,6 +54,17 @@ pub struct TimersRequest {
     pub cap_s: Option<u64>,
 }
 
+/// Any command, by its words and options as chat and help have them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandRequest {
+    /// Its words, such as `world settings`.
+    pub command: String,
+    /// What is given for its options, by their names.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
 /// A length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -80,7 +80,7 @@ pub const SPEC: Spec = Spec {
         Opt::optional("port", Kind::Port, "Its first port, where it can be chosen"),
     ],
     shown: Shown::Everybody,
-    read: read,
+    read,
 };
 
 fn read(args: &Args) -> Result<Command, Problem> {

@@ -29,7 +29,7 @@ pub const SPEC: Spec = Spec {
         Opt::optional("confirm", Kind::Confirmation, "The name once more: deleting removes its files"),
     ],
     shown: Shown::Asker,
-    read: read,
+    read,
 };
 
 fn read(args: &Args) -> Result<Command, Problem> {

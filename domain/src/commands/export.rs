@@ -53,7 +53,7 @@ pub const SPEC: Spec = Spec {
         Opt::optional("for", Kind::Length, "How long the link shall work, such as 2h or 3d; 7d if left out"),
     ],
     shown: Shown::Asker,
-    read: read,
+    read,
 };
 
 fn read(args: &Args) -> Result<Command, Problem> {

@@ -27,7 +27,7 @@ pub struct Keep {
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// For how long, when nobody says.
-const USUAL: Duration = Duration::from_secs(60 * 60);
+const USUAL: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How it is asked for.
 pub const SPEC: Spec = Spec {
@@ -35,10 +35,10 @@ pub const SPEC: Spec = Spec {
     about: "Keep a world awake for a while with nobody on",
     options: &[
         spec::WORLD,
-        Opt::optional("for", Kind::Length, "How long, such as 45m or 2h30m; 1h if left out"),
+        Opt::optional("for", Kind::Length, "How long, such as 45m or 2h30m; 2h if left out"),
     ],
     shown: Shown::Everybody,
-    read: read,
+    read,
 };
 
 fn read(args: &Args) -> Result<Command, Problem> {
