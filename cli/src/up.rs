@@ -372,6 +372,7 @@ fn greet(url: &str, data: &Path, access: &Access) {
         Access::ThisMachine => {
             println!("`dormouse world create NAME --game GAME` makes a world; Ctrl-C ends this")
         }
+        Access::Nobody => {}
         Access::Token(_) => println!("clients need --url {url} --token-file {}", token_path(data).display()),
     }
 }

@@ -53,7 +53,8 @@ mod watchdogs;
 #[cfg(feature = "local")]
 pub mod files;
 
-#[cfg(all(test, feature = "local"))]
+#[cfg(feature = "local")]
+#[cfg(test)]
 mod tests;
 
 /// The largest JSON body that is read. A report is below 4 KiB.
