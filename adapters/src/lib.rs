@@ -11,10 +11,10 @@ pub mod store;
 #[cfg(feature = "local")]
 pub mod queue;
 
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "aws"))]
 pub mod runtime;
 
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "aws"))]
 pub mod archive;
 
 #[cfg(feature = "local")]
@@ -23,8 +23,11 @@ pub mod chat;
 #[cfg(feature = "local")]
 pub mod front_door;
 
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "aws"))]
 pub mod secret;
+
+#[cfg(feature = "aws")]
+pub mod aws;
 
 #[cfg(feature = "local")]
 pub mod sqlite;
