@@ -8,7 +8,6 @@ pub mod task_env;
 
 pub mod store;
 
-#[cfg(feature = "local")]
 pub mod queue;
 
 #[cfg(any(feature = "local", feature = "aws"))]
