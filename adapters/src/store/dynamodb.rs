@@ -14,7 +14,7 @@ use std::{collections::HashMap, time::Duration};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
-    error::{ProvideErrorMetadata, SdkError},
+    error::SdkError,
     operation::{
         put_item::PutItemError, query::builders::QueryFluentBuilder,
         transact_write_items::TransactWriteItemsError,
@@ -393,8 +393,7 @@ fn read_reasons(cancelled: &TransactionCanceledException, nonce: &str) -> Result
     if codes().any(|code| code == CONFLICT) {
         return Ok(Written::InTheWay);
     }
-    let code = cancelled.code().unwrap_or_default();
-    Err(Unavailable(format!("dynamodb:TransactWriteItems failed: {code} without a reason")))
+    Err(Unavailable("dynamodb:TransactWriteItems failed: it was cancelled without a reason".into()))
 }
 
 /// The reason of a part whose condition does not hold.
