@@ -187,7 +187,12 @@ impl S3Archive {
         Ok((size, Sha256(digest.finalize().into())))
     }
 
-    async fn download_url(&self, key: &str, id: &ArchiveId, lasting: PresigningConfig) -> Result<String, Unavailable> {
+    async fn download_url(
+        &self,
+        key: &str,
+        id: &ArchiveId,
+        lasting: PresigningConfig,
+    ) -> Result<String, Unavailable> {
         let get = self.s3.get_object().bucket(&self.bucket).key(key);
         let get = get
             .response_content_type("application/zip")
