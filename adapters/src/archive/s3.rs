@@ -1,4 +1,9 @@
-//! Archives in an S3 bucket: `worlds/<world>/<archive>.zip`.
+//! Archives in an S3 bucket.
+//!
+//! ```text
+//! worlds/<world>/<archive>.zip    a complete archive
+//! uploads/<world>/<archive>       the id that S3 gave to an upload in parts
+//! ```
 //!
 //! Who uploads or downloads has nothing but a URL, presigned for one act on one key. A small archive is one PUT; a large
 //! one is a multipart upload, which [`ArchiveStore::check`] completes when everything that was claimed is there. The
@@ -10,17 +15,20 @@
 //! A URL dies with the credentials that signed it. Those of a Lambda function live for hours, so a link may end before
 //! its time, and a watchdog whose URLs have died asks for another ticket. Whoever holds the URL of a small archive could
 //! put another one over it while it lives, which is the launch's own watchdog alone; the bucket has to keep versions.
-//! Multipart uploads that were never completed have to be removed by a lifecycle rule of the bucket.
+//! Nothing is ever removed here: multipart uploads that were never completed, and `uploads/` after some days, are for
+//! lifecycle rules of the bucket.
+//!
+//! The upload's id is kept in an object of its own rather than looked up by ListMultipartUploads: that permission cannot
+//! be had for a part of a bucket, and not every server that speaks S3's language has that call.
 //!
 //! # Permissions
 //!
 //! | action | on | for |
 //! | --- | --- | --- |
-//! | `s3:PutObject` | `<bucket>/worlds/*` | tickets (the front door signs), completing (the worker) |
-//! | `s3:GetObject` | `<bucket>/worlds/*` | checks (the worker), links (the front door signs) |
+//! | `s3:PutObject` | `<bucket>/worlds/*`, `<bucket>/uploads/*` | tickets (the front door), completing (the worker) |
+//! | `s3:GetObject` | `<bucket>/worlds/*`, `<bucket>/uploads/*` | checks (the worker), links (the front door) |
 //! | `s3:ListBucket` | the bucket | to be told that an object is absent, rather than forbidden |
-//! | `s3:ListBucketMultipartUploads` | the bucket | checks |
-//! | `s3:ListMultipartUploadParts` | `<bucket>/worlds/*` | checks |
+//! | `s3:ListMultipartUploadParts` | `<bucket>/worlds/*` | checks (the worker) |
 
 use std::time::{Duration, SystemTime};
 
@@ -57,6 +65,9 @@ const MIB: u64 = 1 << 20;
 /// The longest that S3 lets a link last.
 const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// The longest id of an upload that is read; S3's have some hundred characters.
+const LONGEST_UPLOAD_ID: usize = 4096;
+
 /// How long S3 may take to put parts together. It answers while it does so.
 const COMPLETE_LIMIT: Duration = Duration::from_secs(120);
 
@@ -66,6 +77,18 @@ pub struct S3Archive {
     s3: Client,
     bucket: String,
     smallest_part: u64,
+}
+
+/// Where the bucket has an archive, and the id of its upload.
+struct Place {
+    archive: String,
+    upload: String,
+}
+
+impl Place {
+    fn of(world: &WorldId, id: &ArchiveId) -> Self {
+        Self { archive: format!("worlds/{world}/{id}.zip"), upload: format!("uploads/{world}/{id}") }
+    }
 }
 
 /// What the bucket has of an archive.
@@ -81,13 +104,13 @@ impl S3Archive {
         Self { s3, bucket: bucket.into(), smallest_part: SMALLEST_PART }
     }
 
-    async fn urls(&self, key: &str, size: u64, part_size: u64) -> Result<Vec<String>, Unavailable> {
-        let lasting = lasting(ARCHIVE_LIMIT)?;
+    async fn urls(&self, place: &Place, size: u64, part_size: u64) -> Result<Vec<String>, Unavailable> {
+        let (key, lasting) = (&place.archive, lasting(ARCHIVE_LIMIT)?);
         if size <= part_size {
             let put = self.s3.put_object().bucket(&self.bucket).key(key).content_length(signed(size));
             return Ok(vec![url(put.presigned(lasting).await)?]);
         }
-        let upload = self.begin_upload(key).await?;
+        let upload = self.begin_upload(place).await?;
         let mut urls = Vec::new();
         for (number, from) in (1..).zip((0..size).step_by(usize::try_from(part_size).unwrap_or(usize::MAX))) {
             let length = part_size.min(size - from);
@@ -98,20 +121,27 @@ impl S3Archive {
         Ok(urls)
     }
 
-    async fn begin_upload(&self, key: &str) -> Result<String, Unavailable> {
-        let begun = self.s3.create_multipart_upload().bucket(&self.bucket).key(key).send().await;
+    /// Begins an upload in parts, and keeps its id until the parts are put together.
+    async fn begin_upload(&self, place: &Place) -> Result<String, Unavailable> {
+        let begun = self.s3.create_multipart_upload().bucket(&self.bucket).key(&place.archive).send().await;
         let begun = begun.map_err(|error| unavailable("s3:CreateMultipartUpload", &error))?;
-        begun.upload_id.ok_or_else(|| Unavailable("s3:CreateMultipartUpload named no upload".into()))
+        let none = || Unavailable("s3:CreateMultipartUpload named no upload".into());
+        let upload = begun.upload_id.ok_or_else(none)?;
+        let kept = self.s3.put_object().bucket(&self.bucket).key(&place.upload);
+        let kept = kept.body(upload.clone().into_bytes().into()).send().await;
+        kept.map_err(|error| unavailable("s3:PutObject", &error))?;
+        Ok(upload)
     }
 
-    /// Returns what the bucket has under the key, once its parts, if it came in parts of that size altogether, are put
+    /// Returns what the bucket has of the archive, once its parts, if it came in parts of that size altogether, are put
     /// together.
-    async fn arrived(&self, key: &str, size: u64) -> Result<Option<Object>, Unavailable> {
+    async fn arrived(&self, place: &Place, size: u64) -> Result<Option<Object>, Unavailable> {
+        let key = &place.archive;
         if let Some(object) = self.head(key).await? {
             return Ok(Some(object));
         }
-        let Some(upload) = self.upload_in_parts(key).await? else { return Ok(None) };
-        let Some(mut parts) = self.parts(key, &upload).await? else { return Ok(None) };
+        let Some(upload) = self.upload_in_parts(place).await? else { return Ok(None) };
+        let Some(mut parts) = self.parts(key, &upload).await? else { return self.head(key).await };
         if parts.iter().map(length).sum::<u64>() != size {
             return Ok(None);
         }
@@ -131,15 +161,25 @@ impl S3Archive {
         }
     }
 
-    /// Returns the upload in parts under the key that was not completed. There is one at most: ids are unique.
-    async fn upload_in_parts(&self, key: &str) -> Result<Option<String>, Unavailable> {
-        let list = self.s3.list_multipart_uploads().bucket(&self.bucket).prefix(key).max_uploads(10);
-        let found = list.send().await.map_err(|error| unavailable("s3:ListMultipartUploads", &error))?;
-        let upload = found.uploads().iter().find(|upload| upload.key() == Some(key));
-        Ok(upload.and_then(|upload| upload.upload_id().map(str::to_owned)))
+    /// Returns the id of the archive's upload in parts, if it was one.
+    async fn upload_in_parts(&self, place: &Place) -> Result<Option<String>, Unavailable> {
+        let broke_off = || Unavailable("s3:GetObject broke off".into());
+        let mut kept = match self.s3.get_object().bucket(&self.bucket).key(&place.upload).send().await {
+            Ok(kept) => kept.body,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(unavailable("s3:GetObject", &error)),
+        };
+        let mut id = Vec::new();
+        while let Some(chunk) = kept.next().await {
+            id.extend_from_slice(&chunk.map_err(|_| broke_off())?);
+            if id.len() > LONGEST_UPLOAD_ID {
+                return Ok(None);
+            }
+        }
+        Ok(String::from_utf8(id).ok())
     }
 
-    /// Returns the parts that came; nothing if somebody else has completed the upload.
+    /// Returns the parts that came; nothing if the upload is over.
     async fn parts(&self, key: &str, upload: &str) -> Result<Option<Vec<Part>>, Unavailable> {
         let list = self.s3.list_parts().bucket(&self.bucket).key(key).upload_id(upload).send().await;
         match list {
@@ -187,7 +227,12 @@ impl S3Archive {
         Ok((size, Sha256(digest.finalize().into())))
     }
 
-    async fn download_url(&self, key: &str, id: &ArchiveId, lasting: PresigningConfig) -> Result<String, Unavailable> {
+    async fn download_url(
+        &self,
+        key: &str,
+        id: &ArchiveId,
+        lasting: PresigningConfig,
+    ) -> Result<String, Unavailable> {
         let get = self.s3.get_object().bucket(&self.bucket).key(key);
         let get = get
             .response_content_type("application/zip")
@@ -209,15 +254,15 @@ impl ArchiveStore for S3Archive {
         refuse_too_large(size)?;
         let id = archive_id(launch, now)?;
         let part_size = part_size(size, self.smallest_part);
-        let urls = self.urls(&key(world, &id), size, part_size).await?;
+        let urls = self.urls(&Place::of(world, &id), size, part_size).await?;
         Ok(Ticket { id, part_size, urls })
     }
 
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {
-        let key = key(world, &claim.id);
-        let whole = match self.arrived(&key, claim.size).await? {
+        let place = Place::of(world, &claim.id);
+        let whole = match self.arrived(&place, claim.size).await? {
             Some(Object { size, version }) if size == claim.size => {
-                self.digest(&key, &version).await? == (claim.size, claim.sha256)
+                self.digest(&place.archive, &version).await? == (claim.size, claim.sha256)
             }
             Some(_) | None => false,
         };
@@ -226,14 +271,10 @@ impl ArchiveStore for S3Archive {
 
     /// The link lasts for seven days at most, and no longer than the credentials that sign it.
     async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<String, LinkError> {
-        let key = key(world, id);
+        let key = Place::of(world, id).archive;
         self.head(&key).await?.ok_or(LinkError::NotFound)?;
         Ok(self.download_url(&key, id, until(expires, SystemTime::now())?).await?)
     }
-}
-
-fn key(world: &WorldId, id: &ArchiveId) -> String {
-    format!("worlds/{world}/{id}.zip")
 }
 
 /// Returns the size of the parts of an archive: whole MiB, and no more parts than [`MOST_PARTS`].

@@ -118,7 +118,9 @@ fn started(ran: &RunTaskOutput) -> Result<TaskId, No> {
     match (ran.tasks().first(), ran.failures().first()) {
         (Some(task), _) => task_id(task.task_arn()).map_err(No::Unclear),
         (None, Some(failure)) => Err(failed(failure)),
-        (None, None) => Err(No::Unclear(Unavailable("ecs:RunTask started nothing and did not say why".into()))),
+        (None, None) => {
+            Err(No::Unclear(Unavailable("ecs:RunTask started nothing and did not say why".into())))
+        }
     }
 }
 
@@ -203,11 +205,20 @@ mod tests {
             &[
                 ("ClientException", "Capacity is unavailable at this time. Please try again later."),
                 ("ServerException", "Capacity is unavailable at this time."),
-                ("ClientException", "You've reached the limit on the number of vCPUs you can run concurrently"),
-                ("ClientException", "You've reached the limit on the number of tasks you can run concurrently"),
+                (
+                    "ClientException",
+                    "You've reached the limit on the number of vCPUs you can run concurrently",
+                ),
+                (
+                    "ClientException",
+                    "You've reached the limit on the number of tasks you can run concurrently",
+                ),
                 ("LimitExceededException", "more"),
                 ("ThrottlingException", "Rate exceeded"),
-                ("InvalidParameterException", "Error retrieving security group information: Request limit exceeded."),
+                (
+                    "InvalidParameterException",
+                    "Error retrieving security group information: Request limit exceeded.",
+                ),
                 ("AccessDeniedException", "User: arn:aws:sts::111122223333:assumed-role/w is not authorized"),
                 ("BlockedException", "blocked"),
                 ("ClusterNotFoundException", "Cluster not found."),
