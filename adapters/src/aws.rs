@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ecs::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -31,6 +31,10 @@ const LONGEST_CODE: usize = 64;
 /// Returns the configuration for every client: region, credentials and endpoints as the environment says, TLS on ring,
 /// and bounds on attempts and time that fit in a Lambda function.
 pub async fn config() -> SdkConfig {
+    loader().load().await
+}
+
+fn loader() -> ConfigLoader {
     let tls = Provider::Rustls(CryptoMode::Ring);
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_LIMIT)
@@ -41,8 +45,6 @@ pub async fn config() -> SdkConfig {
         .http_client(Builder::new().tls_provider(tls).build_https())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts)
-        .load()
-        .await
 }
 
 /// Returns what `operation` of a service failed with: its name and the service's error code, and nothing of its message,
@@ -66,4 +68,32 @@ where
 fn code(error: &impl ProvideErrorMetadata) -> String {
     let code = error.code().unwrap_or("an error without a name");
     code.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(LONGEST_CODE).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use aws_config::Region;
+    use aws_sdk_ecs::config::Credentials;
+    use expect_test::expect;
+
+    /// Returns the configuration for an emulator. Nothing is tried twice, so that a test sees every answer.
+    pub(crate) async fn config_at(url: &str, key: &str, secret: &str) -> SdkConfig {
+        loader()
+            .endpoint_url(url)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new(key, secret, None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .load()
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_out_of_reach_is_named_without_its_address() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let ecs = aws_sdk_ecs::Client::new(&config_at(&format!("http://{nobody}"), "key", "secret").await);
+        let error = ecs.list_tasks().send().await.unwrap_err();
+        expect!["ecs:ListTasks failed: the service is out of reach"]
+            .assert_eq(&unavailable("ecs:ListTasks", &error).to_string());
+    }
 }

@@ -329,7 +329,7 @@ fn unavailable(root: &Path, error: &io::Error) -> Unavailable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::contract::{self, Upload, at, world};
+    use crate::archive::contract::{self, Upload, Web, at, world};
     use expect_test::{Expect, expect};
     use std::sync::Arc;
     use tokio::io::duplex;
@@ -339,6 +339,28 @@ mod tests {
         let (_dir, archives) = bench();
         contract::all(&archives, &archives).await;
         contract::an_archive_belongs_to_its_world(&archives, &archives).await;
+        contract::signed(&archives, &archives).await;
+    }
+
+    /// Does what the front door does with a request.
+    #[async_trait]
+    impl Web for DirectoryArchive {
+        async fn put(&self, url: &str, part: &[u8]) -> bool {
+            let Some(path) = url.strip_prefix("http://127.0.0.1:7878/v1/uploads/") else { return false };
+            let (world, id) = path.split_once('?').unwrap().0.split_once('/').unwrap();
+            let (world, id) = (WorldId::parse(world).unwrap(), ArchiveId::parse(id).unwrap());
+            self.receive(&world, &id, &grant(url), Timestamp::now(), part).await.is_ok()
+        }
+
+        async fn get(&self, url: &str) -> Option<Vec<u8>> {
+            let path = url.strip_prefix("https://worlds.example.org/archives/")?;
+            let (world, id) = path.split_once(".zip?")?.0.split_once('/')?;
+            let (world, id) = (WorldId::parse(world).unwrap(), ArchiveId::parse(id).unwrap());
+            let (mut file, _) = self.open_signed(&world, &id, &grant(url), Timestamp::now()).await.ok()?;
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).await.unwrap();
+            Some(content)
+        }
     }
 
     #[async_trait]

@@ -133,7 +133,31 @@ mod tests {
             let gone = how_it_ended(&stopped(code, reason, exit, container));
             said += &format!("{code}, {exit:?}: {gone:?}\n");
         }
-        expect![""].assert_eq(&said);
+        expect![[r#"
+            EssentialContainerExited, Some(0): Exited
+            EssentialContainerExited, Some(1): Crashed("its watchdog ended with exit code 1")
+            EssentialContainerExited, Some(137): OutOfMemory
+            EssentialContainerExited, None: Crashed("its watchdog ended without an exit code")
+            UserInitiated, Some(0): Exited
+            UserInitiated, Some(143): Exited
+            UserInitiated, Some(137): Crashed("it did not end in time and was killed")
+            UserInitiated, Some(1): Crashed("its watchdog ended with exit code 1")
+            UserInitiated, None: Exited
+            SpotInterruption, Some(0): Reclaimed
+            TerminationNotice, Some(137): Reclaimed
+            InfrastructureHealth, None: Crashed("the host under it broke down")
+            ServiceSchedulerInitiated, Some(143): Crashed("its watchdog ended with exit code 143")
+            TaskFailedToStart, None: Crashed("its image could not be pulled")
+            TaskFailedToStart, None: Crashed("the worlds' file system could not be mounted")
+            TaskFailedToStart, None: Crashed("what it needs could not be set up")
+            TaskFailedToStart, None: Crashed("its network interface was not ready")
+            TaskFailedToStart, None: Crashed("AWS has no room for it in this region at the moment")
+            TaskFailedToStart, None: Crashed("its container could not be started")
+            TaskFailedToStart, None: Crashed("it did not start; the control plane's log says why")
+            SomethingNew, Some(0): Exited
+            SomethingNew, None: Crashed("its watchdog ended without an exit code")
+        "#]]
+        .assert_eq(&said);
     }
 
     fn stopped(code: &str, reason: &str, exit: Option<i32>, of_container: &str) -> Task {

@@ -32,7 +32,7 @@ pub(super) struct Run {
 
 /// Why a provider did not run the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum No {
+pub(super) enum No {
     /// It has no room at the moment: the next one may.
     Capacity,
     /// The account may have no more of it: of the next one, it may.
@@ -86,7 +86,7 @@ impl EcsRuntime {
     }
 
     /// Returns where the task goes: a public subnet with an address of its own, for there is no NAT gateway.
-    fn network(&self, run: &Run) -> Result<NetworkConfiguration, No> {
+    pub(super) fn network(&self, run: &Run) -> Result<NetworkConfiguration, No> {
         let vpc = AwsVpcConfiguration::builder()
             .set_subnets(Some(self.config.subnets.clone()))
             .set_security_groups(Some(run.security_groups.clone()))
@@ -228,7 +228,23 @@ mod tests {
                 ("ServerException", "Service Unavailable"),
                 ("SomethingNew", "arn:aws:ecs:eu-central-1:111122223333:task/x"),
             ],
-            expect![""],
+            expect![[r#"
+                ClientException: unavailable, next provider: AWS has no room for another task in this region at the moment
+                ServerException: unavailable, next provider: AWS has no room for another task in this region at the moment
+                ClientException: refused, next provider: the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask AWS for more
+                ClientException: refused, next provider: the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask AWS for more
+                LimitExceededException: refused, next provider: the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask AWS for more
+                ThrottlingException: unavailable: ecs:RunTask was asked too often
+                InvalidParameterException: unavailable: ecs:RunTask was asked too often
+                AccessDeniedException: refused: the control plane may not start tasks: deploy it again
+                BlockedException: refused: AWS has blocked the account: AWS Support says why
+                ClusterNotFoundException: refused: the cluster is gone: deploy the control plane again
+                ClientException: refused: there is no task definition for this game: deploy the control plane again
+                ClientException: refused: ECS does not accept the task (ClientException): the control plane's log says why
+                InvalidParameterException: refused: ECS does not accept the task (InvalidParameterException): the control plane's log says why
+                ServerException: unavailable: ecs:RunTask failed: ServerException
+                SomethingNew: unavailable: ecs:RunTask failed: SomethingNew
+            "#]],
         );
     }
 
