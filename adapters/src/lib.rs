@@ -8,13 +8,12 @@ pub mod task_env;
 
 pub mod store;
 
-#[cfg(feature = "local")]
 pub mod queue;
 
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "aws"))]
 pub mod runtime;
 
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "aws"))]
 pub mod archive;
 
 #[cfg(feature = "local")]
@@ -25,6 +24,9 @@ pub mod front_door;
 
 #[cfg(any(feature = "local", feature = "aws"))]
 pub mod secret;
+
+#[cfg(feature = "aws")]
+pub mod aws;
 
 #[cfg(feature = "local")]
 pub mod sqlite;

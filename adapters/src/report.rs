@@ -10,6 +10,7 @@ use domain::{
     effect::Orders,
     event::Event,
     idle::Evidence,
+    ports::Ticket,
     world::{Address, Archive, ArchiveId, BadName, Generation, Proof, Sha256, StopWhy, TaskId, WorldId},
 };
 use serde::{Deserialize, Serialize};
@@ -324,13 +325,33 @@ impl Answer {
     }
 }
 
+/// A watchdog's wish for an upload ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketRequest {
+    /// The size of the archive in bytes.
+    pub size: u64,
+}
+
 /// The answer to a watchdog's wish for an upload ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketRecord {
     /// The archive's id.
     pub id: String,
-    /// Where to PUT it.
-    pub url: String,
+    /// How many bytes each part has, but the last.
+    pub part_size: u64,
+    /// Where to PUT the parts, in their order.
+    pub urls: Vec<String>,
+    /// Where to PUT it all, for watchdogs from before there were parts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+}
+
+impl From<Ticket> for TicketRecord {
+    fn from(ticket: Ticket) -> Self {
+        let Ticket { id, part_size, urls } = ticket;
+        let url = (urls.len() == 1).then(|| urls.first().cloned()).flatten();
+        Self { id: id.to_string(), part_size, urls, url }
+    }
 }
 
 #[cfg(test)]

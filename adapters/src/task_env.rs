@@ -16,8 +16,8 @@ pub struct TaskEnv {
     pub world: WorldId,
     /// The launch.
     pub generation: Generation,
-    /// The task.
-    pub task: TaskId,
+    /// The task, where the runtime can name it before it is there. Otherwise the watchdog asks the host it runs on.
+    pub task: Option<TaskId>,
     /// The game's catalogue entry.
     pub game_file: PathBuf,
     /// The game's first port in this task.
@@ -77,7 +77,6 @@ impl TaskEnv {
         let mut vars = vec![
             (WORLD, self.world.to_string()),
             (GENERATION, self.generation.to_string()),
-            (TASK, self.task.to_string()),
             (GAME_FILE, path(&self.game_file)),
             (PORT, self.port.to_string()),
             (WORLD_DIR, path(&self.world_dir)),
@@ -91,6 +90,7 @@ impl TaskEnv {
             (CAP, seconds(self.timers.cap)),
             (REPORT_EVERY, seconds(self.report_every)),
         ];
+        vars.extend(self.task.as_ref().map(|task| (TASK, task.to_string())));
         vars.extend(self.game_user.map(|(user, group)| (GAME_USER, format!("{user}:{group}"))));
         vars
     }
@@ -101,7 +101,7 @@ impl TaskEnv {
         Ok(Self {
             world: parsed(WORLD, &text(WORLD)?, WorldId::parse)?,
             generation: Generation(parsed(GENERATION, &text(GENERATION)?, str::parse::<u32>)?),
-            task: parsed(TASK, &text(TASK)?, TaskId::parse)?,
+            task: get(TASK).map(|task| parsed(TASK, &task, TaskId::parse)).transpose()?,
             game_file: text(GAME_FILE)?.into(),
             port: parsed(PORT, &text(PORT)?, str::parse::<u16>)?,
             world_dir: text(WORLD_DIR)?.into(),
@@ -155,7 +155,7 @@ mod tests {
         TaskEnv {
             world: WorldId::parse("w1").unwrap(),
             generation: Generation(3),
-            task: TaskId::parse("w1.3").unwrap(),
+            task: Some(TaskId::parse("w1.3").unwrap()),
             game_file: "/t/game.toml".into(),
             port: 30000,
             world_dir: "/w".into(),
@@ -173,6 +173,14 @@ mod tests {
     fn what_a_runtime_sets_a_watchdog_reads() {
         let vars: BTreeMap<_, _> = env().to_vars().into_iter().collect();
         assert!(TaskEnv::from_vars(|name| vars.get(name).cloned()).unwrap() == env());
+    }
+
+    #[test]
+    fn a_task_may_be_nameless_and_a_game_of_the_watchdogs_own_user() {
+        let bare = TaskEnv { task: None, game_user: None, ..env() };
+        let vars: BTreeMap<_, _> = bare.to_vars().into_iter().collect();
+        assert_eq!(vars.get(TASK), None);
+        assert!(TaskEnv::from_vars(|name| vars.get(name).cloned()).unwrap() == bare);
     }
 
     #[test]

@@ -254,16 +254,17 @@ impl Driver {
         Ok(!current || world.task().is_some_and(|known| *known != task.task))
     }
 
-    /// Returns a ticket to upload an archive of the launch, if it is the current one.
+    /// Returns a ticket to upload an archive of the launch, of `size` bytes, if it is the current one.
     pub async fn ticket(
         &self,
         id: &WorldId,
         generation: Generation,
+        size: u64,
         now: Timestamp,
     ) -> Result<Ticket, ApplyError> {
         let (world, _) = self.store.load(id).await?;
         require_current(&world, generation)?;
-        Ok(self.archives.ticket(id, generation, now).await?)
+        Ok(self.archives.ticket(id, generation, size, now).await?)
     }
 
     /// Returns what the watchdog of the launch shall do, after `events` of its report have happened.

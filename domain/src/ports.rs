@@ -219,8 +219,10 @@ pub trait Runtime: Send + Sync {
 pub struct Ticket {
     /// The archive's id.
     pub id: ArchiveId,
-    /// Where to PUT it, signed, for a while.
-    pub url: String,
+    /// How many bytes each part has, but the last, which has what is left.
+    pub part_size: u64,
+    /// Where to PUT the parts, in their order, signed, for a while. There is one for each part, and at least one.
+    pub urls: Vec<String>,
 }
 
 /// Why there is no link.
@@ -246,18 +248,20 @@ pub enum Checked {
 /// Checked copies of worlds.
 #[async_trait]
 pub trait ArchiveStore: Send + Sync {
-    /// Returns a ticket for one upload of an archive of the launch, which `now` makes unique within it.
+    /// Returns a ticket for one upload of an archive of the launch, of `size` bytes. `now` makes its id unique within the
+    /// launch.
     async fn ticket(
         &self,
         world: &WorldId,
         launch: Generation,
+        size: u64,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable>;
 
     /// Compares what was received with what is claimed, by size and digest computed on the receiving side.
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable>;
 
-    /// Returns a link that downloads the archive until `expires`.
+    /// Returns a link that downloads the archive until `expires`, or for as long as links can last.
     async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<String, LinkError>;
 }
 

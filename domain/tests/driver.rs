@@ -483,8 +483,8 @@ async fn a_report_of_an_old_launch_is_answered_with_abandon() {
 #[tokio::test]
 async fn only_the_current_launch_gets_a_ticket() {
     let (_, driver) = outside("saved").await;
-    assert!(driver.ticket(&id(), Generation(1), at(850)).await.is_ok());
-    assert!(matches!(driver.ticket(&id(), Generation(0), at(850)).await, Err(ApplyError::Refused(_))));
+    assert!(driver.ticket(&id(), Generation(1), 12, at(850)).await.is_ok());
+    assert!(matches!(driver.ticket(&id(), Generation(0), 12, at(850)).await, Err(ApplyError::Refused(_))));
 }
 
 #[tokio::test]

@@ -10,10 +10,13 @@ use std::{
 use adapters::task_env::TaskEnv;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use domain::idle::{Evidence, Listening};
+use domain::{
+    idle::{Evidence, Listening},
+    world::WorldId,
+};
 
 use crate::{
-    run,
+    erase, run,
     senses::{Begun, Look, Senses},
 };
 
@@ -30,6 +33,15 @@ pub enum Command {
         /// The task's directory
         #[arg(long, env = "DORMOUSE_TASK_DIR", value_name = "DIR")]
         task_dir: PathBuf,
+    },
+    /// Remove the files of a deleted world; succeeds if they are gone
+    Erase {
+        /// The directory of the worlds
+        #[arg(long, value_name = "DIR")]
+        root: PathBuf,
+        /// The world's id
+        #[arg(long, value_name = "ID")]
+        world: WorldId,
     },
     /// Show who is connected to a game server on this machine, and how that is known
     #[command(after_help = "Examples:\n  watchdog peers --game games/catalog/luanti.toml\n  \
@@ -62,6 +74,7 @@ pub fn main(command: Command) -> Result<()> {
     match command {
         Command::Run => run::run(TaskEnv::from_vars(|name| std::env::var(name).ok())?),
         Command::Healthy { task_dir } => healthy(&task_dir),
+        Command::Erase { root, world } => Ok(erase::erase(&root, &world)?),
         Command::Peers(peers) => show_peers(&peers),
     }
 }

@@ -1,33 +1,29 @@
-//! Talking to the control plane: reports out, orders in, tickets and uploads.
+//! Talking to the control plane: reports out, orders in, and tickets for uploads.
 //!
 //! Reports go out from a thread of their own, so that a control plane that is slow or gone never keeps the watchdog from
 //! watching. Only the newest report counts: it says everything that has happened so far.
 
 use std::{
-    fs::File,
-    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use adapters::report::{Answer, OrdersRecord, Report, TicketRecord};
-use anyhow::{Context, Result, bail};
-use ureq::{Agent, SendBody};
-
-use crate::archive::Checked;
+use adapters::report::{Answer, OrdersRecord, Report, TicketRecord, TicketRequest};
+use anyhow::{Context, Result};
+use ureq::Agent;
 
 /// How long one report may take.
 const REPORT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long one upload may take: 10 GB at 1 MB/s.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// The first and the longest wait after a report that failed.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// The most bytes of an answer that are read.
 const LONGEST_ANSWER: u64 = 64 * 1024;
+
+/// The most bytes of a ticket that are read: URLs signed with a session's credentials are two thousand bytes each.
+const LONGEST_TICKET: u64 = 1024 * 1024;
 
 /// The control plane as one launch sees it.
 #[derive(Clone)]
@@ -56,34 +52,15 @@ impl Control {
         Ok(answer.orders)
     }
 
-    /// Asks for a ticket to upload an archive of the launch.
-    pub fn ticket(&self, world: &str, generation: u32) -> Result<TicketRecord> {
+    /// Asks for a ticket to upload an archive of the launch, of `size` bytes.
+    pub fn ticket(&self, world: &str, generation: u32, size: u64) -> Result<TicketRecord> {
         let answer = self
             .agent
             .post(format!("{}/v1/tickets/{world}/{generation}", self.url))
             .header("authorization", format!("Bearer {}", self.token))
-            .send_empty()
+            .send_json(TicketRequest { size })
             .context("asking for an upload ticket")?;
-        Ok(answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_json()?)
-    }
-
-    /// Uploads the file at `path` to a ticket's URL. `check` is asked again and again whether to go on.
-    pub fn upload(&self, url: &str, path: &Path, check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let size = file.metadata()?.len();
-        let config = self.agent.put(url).config().timeout_global(Some(UPLOAD_LIMIT));
-        let request = config.http_status_as_error(false).build();
-        let answer = request
-            .header("content-length", size.to_string())
-            .send(SendBody::from_reader(&mut Checked { inner: file, check }))
-            .context("uploading the archive")?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let text =
-            answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string().unwrap_or_default();
-        bail!("the upload was refused ({status}): {}", text.chars().take(200).collect::<String>())
+        Ok(answer.into_body().into_with_config().limit(LONGEST_TICKET).read_json()?)
     }
 }
 

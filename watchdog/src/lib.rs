@@ -18,6 +18,8 @@ pub mod packet;
 
 pub mod world_dir;
 
+pub mod erase;
+
 pub mod game;
 
 pub mod save;
@@ -25,5 +27,9 @@ pub mod save;
 pub mod archive;
 
 pub mod control;
+
+pub mod upload;
+
+pub mod metadata;
 
 pub mod cli;

@@ -28,15 +28,16 @@ use anyhow::{Context, Result, bail};
 use domain::{
     game::Game,
     idle::{Evidence, Held, Listening, Sample, Verdict, Watch},
-    world::{Archive, ArchiveId, Proof, StopWhy},
+    world::{Archive, ArchiveId, Proof, StopWhy, TaskId},
 };
 
 use crate::{
     archive,
     control::{Control, Reporter},
     game::{RunningGame, Stage, how},
-    save,
+    metadata, save,
     senses::{Begun, Look, Senses},
+    upload::upload,
     world_dir::{self, Owned, TakeError},
 };
 
@@ -127,7 +128,8 @@ impl Task {
             signal_hook::flag::register(signal, Arc::clone(&told_to_end)).context("listening to signals")?;
         }
         let control = Control::new(&env.control_url, &env.token);
-        let reporter = Reporter::start(control.clone(), first_report(&env), env.report_every);
+        let task = env.task.clone().map_or_else(|| metadata::task(|name| std::env::var(name).ok()), Ok)?;
+        let reporter = Reporter::start(control.clone(), first_report(&env, &task), env.report_every);
         Ok(Self {
             env,
             game,
@@ -416,7 +418,7 @@ impl Task {
         let written = archive::write(files, &exclude, scratch, &mut || self.check_time())?;
         tracing::info!("archived {} files in {} bytes", written.files, written.size);
         for _ in 0..MOST_UPLOADS {
-            let id = self.upload(scratch)?;
+            let id = self.upload(scratch, written.size)?;
             let archive =
                 Archive { id, generation: self.env.generation, size: written.size, sha256: written.sha256 };
             self.reporter.update(|report| report.uploaded = Some(ArchiveRecord::from(&archive)));
@@ -429,12 +431,12 @@ impl Task {
     }
 
     /// Uploads under a new ticket, again and again until it is taken or the time is over.
-    fn upload(&mut self, path: &Path) -> Result<ArchiveId> {
+    fn upload(&mut self, path: &Path, size: u64) -> Result<ArchiveId> {
         let deadline = Instant::now() + UPLOAD_PATIENCE;
         let mut wait = Duration::from_millis(500);
         loop {
             self.check_time()?;
-            let error = match self.try_upload(path) {
+            let error = match self.try_upload(path, size) {
                 Ok(id) => return Ok(id),
                 Err(error) => error,
             };
@@ -450,10 +452,9 @@ impl Task {
         }
     }
 
-    fn try_upload(&mut self, path: &Path) -> Result<ArchiveId> {
-        let control = self.control.clone();
-        let ticket = control.ticket(self.env.world.as_str(), self.env.generation.0)?;
-        control.upload(&ticket.url, path, &mut || self.check_time())?;
+    fn try_upload(&mut self, path: &Path, size: u64) -> Result<ArchiveId> {
+        let ticket = self.control.ticket(self.env.world.as_str(), self.env.generation.0, size)?;
+        upload(&ticket, path, &mut || self.check_time())?;
         Ok(ArchiveId::parse(&ticket.id)?)
     }
 
@@ -528,12 +529,12 @@ enum Arrived {
     Broken,
 }
 
-fn first_report(env: &TaskEnv) -> Report {
+fn first_report(env: &TaskEnv, task: &TaskId) -> Report {
     Report {
         v: VERSION,
         world: env.world.to_string(),
         generation: env.generation.0,
-        task: env.task.to_string(),
+        task: task.to_string(),
         port: env.port,
         claimed: false,
         ready: false,

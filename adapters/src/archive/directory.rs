@@ -23,13 +23,12 @@ use sha2::Digest;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::{LARGEST, archive_id, refuse_too_large};
+
 use self::place::{Begun, Place, list, unless_missing};
 use crate::secret::Secret;
 
 mod place;
-
-/// The largest archive that is received. No game's world comes near it.
-pub const LARGEST: u64 = 100 << 30;
 
 /// How much is received at a time.
 const CHUNK: usize = 256 << 10;
@@ -272,12 +271,14 @@ impl ArchiveStore for DirectoryArchive {
         &self,
         world: &WorldId,
         launch: Generation,
+        size: u64,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable> {
-        let id = ArchiveId::parse(&format!("{}-g{launch}", now.strftime("%Y%m%d-%H%M%S-%3f")));
-        let id = id.map_err(|error| Unavailable(error.to_string()))?;
+        refuse_too_large(size)?;
+        let id = archive_id(launch, now)?;
         let query = self.query(UPLOAD, world, &id, (now + ARCHIVE_LIMIT).as_millisecond());
-        Ok(Ticket { url: format!("{}/v1/uploads/{world}/{id}?{query}", self.upload_url), id })
+        let url = format!("{}/v1/uploads/{world}/{id}?{query}", self.upload_url);
+        Ok(Ticket { id, part_size: size, urls: vec![url] })
     }
 
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {
@@ -328,7 +329,7 @@ fn unavailable(root: &Path, error: &io::Error) -> Unavailable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::contract::{self, Upload, at, world};
+    use crate::archive::contract::{self, Upload, Web, at, world};
     use expect_test::{Expect, expect};
     use std::sync::Arc;
     use tokio::io::duplex;
@@ -338,20 +339,42 @@ mod tests {
         let (_dir, archives) = bench();
         contract::all(&archives, &archives).await;
         contract::an_archive_belongs_to_its_world(&archives, &archives).await;
+        contract::signed(&archives, &archives).await;
+    }
+
+    /// Does what the front door does with a request.
+    #[async_trait]
+    impl Web for DirectoryArchive {
+        async fn put(&self, url: &str, part: &[u8]) -> bool {
+            let Some(path) = url.strip_prefix("http://127.0.0.1:7878/v1/uploads/") else { return false };
+            let (world, id) = path.split_once('?').unwrap().0.split_once('/').unwrap();
+            let (world, id) = (WorldId::parse(world).unwrap(), ArchiveId::parse(id).unwrap());
+            self.receive(&world, &id, &grant(url), Timestamp::now(), part).await.is_ok()
+        }
+
+        async fn get(&self, url: &str) -> Option<Vec<u8>> {
+            let path = url.strip_prefix("https://worlds.example.org/archives/")?;
+            let (world, id) = path.split_once(".zip?")?.0.split_once('/')?;
+            let (world, id) = (WorldId::parse(world).unwrap(), ArchiveId::parse(id).unwrap());
+            let (mut file, _) = self.open_signed(&world, &id, &grant(url), Timestamp::now()).await.ok()?;
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).await.unwrap();
+            Some(content)
+        }
     }
 
     #[async_trait]
     impl Upload for DirectoryArchive {
         async fn put(&self, world: &WorldId, ticket: &Ticket, content: &'static [u8], _claim: &Archive) {
-            self.receive(world, &ticket.id, &grant(&ticket.url), at(1), content).await.unwrap();
+            self.receive(world, &ticket.id, &grant(&ticket.urls[0]), at(1), content).await.unwrap();
         }
     }
 
     #[tokio::test]
     async fn tickets_and_links_are_addresses_of_the_front_door() {
         let (_dir, archives) = bench();
-        let ticket = archives.ticket(&world("w"), Generation(12), at(7)).await.unwrap();
-        expect!["http://127.0.0.1:7878/v1/uploads/w/20261121-093000-007-g12?expires=1795264200007&signature=dccbc98c2900f6557a4bfa45f7464d95f4a60c16ffe673047092e3090aafb211"].assert_eq(&ticket.url);
+        let ticket = archives.ticket(&world("w"), Generation(12), 3, at(7)).await.unwrap();
+        expect!["http://127.0.0.1:7878/v1/uploads/w/20261121-093000-007-g12?expires=1795264200007&signature=dccbc98c2900f6557a4bfa45f7464d95f4a60c16ffe673047092e3090aafb211"].assert_eq(&ticket.urls[0]);
         send(&archives, b"zip").await.unwrap();
         let link = archives.link(&world("w"), &id(), at(60_000)).await.unwrap();
         expect!["https://worlds.example.org/archives/w/one.zip?expires=1795253460000&signature=b9c5a8302fd45ce5a063f4c88e013f4c9d3ed21f842f49bcda37b22a4429f874"].assert_eq(&link);
@@ -487,9 +510,9 @@ mod tests {
     #[tokio::test]
     async fn a_grant_is_for_one_act_one_world_one_archive_and_one_time() {
         let (dir, archives) = bench();
-        let ticket = archives.ticket(&world("w"), Generation(1), at(0)).await.unwrap();
-        let other = archives.ticket(&world("w"), Generation(1), at(1)).await.unwrap();
-        let good = grant(&ticket.url);
+        let ticket = archives.ticket(&world("w"), Generation(1), 3, at(0)).await.unwrap();
+        let other = archives.ticket(&world("w"), Generation(1), 3, at(1)).await.unwrap();
+        let good = grant(&ticket.urls[0]);
         let later = Grant { expires: good.expires + 1, ..good.clone() };
         let refused = async |name, id, grant: &Grant| {
             let received = archives.receive(&world(name), id, grant, at(1), &b"zip"[..]).await;

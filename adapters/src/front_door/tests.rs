@@ -643,7 +643,14 @@ async fn a_report_that_is_none_is_refused_with_what_is_wrong() {
 #[tokio::test]
 async fn a_ticket_is_for_the_launch_that_asks() {
     let bench = Bench::awake().await;
-    expect![[r#"200 {"id":"20261121-093005-000-g1","url":"http://127.0.0.1:7733/v1/uploads/w1/20261121-093005-000-g1?expires=1795264205000&signature=3ff1039efa928540f9794833856582274f1e20998eec68c0ce374aaeadb5b614"}"#]].assert_eq(&bench.short(bench.ticket(1)).await);
+    expect![[r#"200 {"id":"20261121-093005-000-g1","part_size":12,"urls":["http://127.0.0.1:7733/v1/uploads/w1/20261121-093005-000-g1?expires=1795264205000&signature=3ff1039efa928540f9794833856582274f1e20998eec68c0ce374aaeadb5b614"],"url":"http://127.0.0.1:7733/v1/uploads/w1/20261121-093005-000-g1?expires=1795264205000&signature=3ff1039efa928540f9794833856582274f1e20998eec68c0ce374aaeadb5b614"}"#]].assert_eq(&bench.short(bench.ticket(1)).await);
+    let old_watchdog = Ask { body: String::new(), ..bench.ticket(1) };
+    assert_eq!(
+        bench.short(old_watchdog).await.replace("\"part_size\":1,", "\"part_size\":12,"),
+        bench.short(bench.ticket(1)).await
+    );
+    let wrong = Ask { body: r#"{"size":-1}"#.into(), ..bench.ticket(1) };
+    expect!["400 this is no wish for a ticket: invalid value: integer `-1`, expected u64 at line 1 column 10 (upgrade the watchdog)"].assert_eq(&bench.short(wrong).await);
     let foreign = bench.ticket(2).header("authorization", "Bearer x");
     expect!["401 this is not the launch's token (the launch shall end)"]
         .assert_eq(&bench.short(foreign).await);
@@ -654,8 +661,8 @@ async fn a_ticket_is_for_the_launch_that_asks() {
 #[tokio::test]
 async fn an_upload_needs_a_ticket_that_holds() {
     let bench = Bench::awake().await;
-    let ticket = bench.files.ticket(&id("w1"), Generation(1), now()).await.unwrap();
-    let path = ticket.url.strip_prefix("http://127.0.0.1:7733").unwrap().to_owned();
+    let ticket = bench.files.ticket(&id("w1"), Generation(1), 12, now()).await.unwrap();
+    let path = ticket.urls[0].strip_prefix("http://127.0.0.1:7733").unwrap().to_owned();
     let other_archive = path.replace("-g1?", "-g2?");
     let (tampered, signature) =
         (path.replace("expires=1", "expires=2"), path.replace("signature=", "signature=0"));
@@ -803,7 +810,7 @@ impl Bench {
         let bench = Self::awake().await;
         let (_, ticket) = bench.send(bench.ticket(1)).await;
         let ticket: Value = serde_json::from_str(&ticket).unwrap();
-        let path = ticket["url"].as_str().unwrap().strip_prefix("http://127.0.0.1:7733").unwrap();
+        let path = ticket["urls"][0].as_str().unwrap().strip_prefix("http://127.0.0.1:7733").unwrap();
         bench.wait(3600);
         bench.say(&format!("PUT {path} {CONTENT}")).await;
         let uploaded = json!({ "id": ticket["id"], "size": CONTENT.len(), "sha256": DIGEST });
@@ -918,7 +925,7 @@ impl Bench {
     }
 
     fn ticket(&self, generation: u32) -> Ask {
-        Ask::new(&format!("POST /v1/tickets/w1/{generation}"))
+        Ask::new(&format!(r#"POST /v1/tickets/w1/{generation} {{"size":12}}"#))
             .header("authorization", self.bearer(generation))
     }
 

@@ -2,6 +2,7 @@
 
 use axum::{
     Extension, Json,
+    body::Bytes,
     extract::{Path, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode},
 };
@@ -14,7 +15,7 @@ use domain::{
 };
 
 use super::{FrontDoor, GameHost, Refused, Reporter, bearer};
-use crate::report::{Answer, Report, TicketRecord};
+use crate::report::{Answer, Report, TicketRecord, TicketRequest};
 
 pub(super) async fn report(
     State(door): State<FrontDoor>,
@@ -38,11 +39,22 @@ pub(super) async fn ticket(
     State(door): State<FrontDoor>,
     Path((world, generation)): Path<(String, u32)>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Result<Json<TicketRecord>, Refused> {
     let (world, generation) = (WorldId::parse(&world).map_err(Problem::from)?, Generation(generation));
     door.require_token(&headers, &world, generation)?;
-    let ticket = door.driver.ticket(&world, generation, (door.clock)()).await.map_err(refused)?;
-    Ok(Json(TicketRecord { id: ticket.id.to_string(), url: ticket.url }))
+    let TicketRequest { size } = ticket_request(&body)?;
+    let ticket = door.driver.ticket(&world, generation, size, (door.clock)()).await.map_err(refused)?;
+    Ok(Json(ticket.into()))
+}
+
+/// Reads a wish for a ticket. A watchdog from before there were parts says nothing, and puts any size in one part.
+fn ticket_request(body: &[u8]) -> Result<TicketRequest, Problem> {
+    if body.is_empty() {
+        return Ok(TicketRequest { size: 1 });
+    }
+    let bad = |why: String| Problem::new(ProblemKind::BadInput, why, "upgrade the watchdog");
+    serde_json::from_slice(body).map_err(|error| bad(format!("this is no wish for a ticket: {error}")))
 }
 
 impl FrontDoor {

@@ -15,7 +15,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::Notify;
 
-use crate::sqlite::{Database, OpenError};
+use crate::{
+    queue::{
+        dead::{DeadLetter, DeadLetters},
+        message::DecodeError,
+    },
+    sqlite::{Database, OpenError},
+};
 
 /// How often a message is given out before it is put aside. The sweep still looks at its world.
 const MOST_ATTEMPTS: u32 = 20;
@@ -93,6 +99,24 @@ impl Queue for SqliteQueue {
     }
 }
 
+#[async_trait]
+impl DeadLetters for SqliteQueue {
+    async fn inspect(&self, most: usize) -> Result<Vec<DeadLetter>, Unavailable> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let letters: Vec<Dead> = self.database.call(move |c| oldest_dead(c, most)).await?;
+        letters.iter().map(Dead::letter).collect()
+    }
+
+    async fn redrive(&self, most: usize) -> Result<usize, Unavailable> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let redriven = self.database.call(move |c| redrive(c, most)).await?;
+        if redriven > 0 {
+            self.arrived.notify_one();
+        }
+        Ok(redriven)
+    }
+}
+
 /// Adds a message for `world` unless one waits that nobody was given.
 fn add(connection: &Connection, world: &str) -> rusqlite::Result<usize> {
     // Visible since ever: a clock that is set back hides nothing.
@@ -136,6 +160,56 @@ fn give(
     transaction.prepare(update)?.query_map(parameters, Given::from_row)?.collect()
 }
 
+/// Returns the messages that were put aside first.
+fn oldest_dead(connection: &Connection, most: i64) -> rusqlite::Result<Vec<Dead>> {
+    let query = "SELECT id, world, attempts, died_at_ms FROM dead ORDER BY died_at_ms, id LIMIT ?";
+    connection.prepare(query)?.query_map([most], Dead::from_row)?.collect()
+}
+
+/// Adds the messages again that were put aside first, and returns how many.
+fn redrive(connection: &mut Connection, most: i64) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let letters = oldest_dead(&transaction, most)?;
+    let readable = letters.iter().filter(|letter| letter.world().is_ok());
+    let mut redriven = 0;
+    for Dead { id, world, .. } in readable {
+        add(&transaction, world)?;
+        transaction.execute("DELETE FROM dead WHERE id = ?", [id])?;
+        redriven += 1;
+    }
+    transaction.commit()?;
+    Ok(redriven)
+}
+
+/// A message that was put aside.
+struct Dead {
+    id: i64,
+    world: String,
+    attempts: u32,
+    died_at_ms: i64,
+}
+
+impl Dead {
+    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            world: row.get("world")?,
+            attempts: row.get("attempts")?,
+            died_at_ms: row.get("died_at_ms")?,
+        })
+    }
+
+    fn world(&self) -> Result<WorldId, DecodeError> {
+        Ok(WorldId::parse(&self.world)?)
+    }
+
+    fn letter(&self) -> Result<DeadLetter, Unavailable> {
+        let since = Timestamp::from_millisecond(self.died_at_ms);
+        let since = since.map_err(|error| Unavailable(format!("a message that was put aside: {error}")))?;
+        Ok(DeadLetter { world: self.world(), attempts: self.attempts, since })
+    }
+}
+
 /// A message as it was given out.
 struct Given {
     id: i64,
@@ -167,7 +241,10 @@ fn read_receipt(receipt: &str) -> Option<(i64, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::contract::{self, INVISIBLE, look, only};
+    use crate::queue::{
+        contract::{self, INVISIBLE, look, only},
+        dead,
+    };
     use std::sync::atomic::{AtomicI64, Ordering};
 
     #[tokio::test]
@@ -216,6 +293,36 @@ mod tests {
         }
         assert_eq!(bench.queue.receive(10, INVISIBLE).await, Ok(vec![]));
         assert_eq!((bench.count("messages").await, bench.count("dead").await), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn sqlite_keeps_the_contract_of_dead_letters() {
+        let bench = Bench::new();
+        let worlds = ["w-1", "w-2", "w-3"];
+        for world in worlds {
+            bench.queue.send(&look(world)).await.unwrap();
+        }
+        for _ in 0..MOST_ATTEMPTS {
+            assert_eq!(bench.queue.receive(10, INVISIBLE).await.unwrap().len(), worlds.len());
+            bench.pass(INVISIBLE);
+        }
+        assert_eq!(bench.queue.receive(10, INVISIBLE).await, Ok(vec![]));
+        let died = Timestamp::from_millisecond(bench.now_ms.load(Ordering::Relaxed)).unwrap();
+        let letter = bench.queue.inspect(1).await.unwrap().remove(0);
+        assert_eq!((letter.attempts, letter.since), (MOST_ATTEMPTS, died));
+        dead::contract::all(&bench.queue, &bench.queue, &worlds).await;
+        assert_eq!((bench.count("messages").await, bench.count("dead").await), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_that_names_no_world_is_shown_and_stays() {
+        let bench = Bench::new();
+        let spoil = "INSERT INTO dead VALUES (1, '../etc', 20, 1795253400250)";
+        bench.queue.database.call(move |c| c.execute(spoil, [])).await.unwrap();
+        assert_eq!(bench.queue.redrive(10).await, Ok(0));
+        let letter = bench.queue.inspect(10).await.unwrap().remove(0);
+        expect_test::expect!["the message cannot be read: world id `../etc` is not valid: use 1 to 40 lower-case letters, digits and hyphens"]
+            .assert_eq(&letter.world.unwrap_err().to_string());
     }
 
     #[tokio::test]

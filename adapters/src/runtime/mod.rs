@@ -3,4 +3,8 @@
 #[cfg(test)]
 pub(crate) mod contract;
 
+#[cfg(feature = "local")]
 pub mod process;
+
+#[cfg(feature = "aws")]
+pub mod ecs;

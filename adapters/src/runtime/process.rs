@@ -184,7 +184,7 @@ impl Inner {
         let env = TaskEnv {
             world: order.world.clone(),
             generation: order.generation,
-            task: task.clone(),
+            task: Some(task.clone()),
             game_file,
             port: game.main_port(),
             world_dir: self.world_dir(&order.world),

@@ -19,6 +19,7 @@ pub(crate) async fn all(store: &dyn Store) {
     what_is_not_there_is_not_found(store).await;
     a_name_is_taken_once_in_its_guild(store).await;
     the_name_of_a_deleted_world_is_free_again(store).await;
+    a_deleted_world_is_saved_on_for_itself_alone(store).await;
     a_stale_version_is_a_conflict(store).await;
     a_world_that_was_never_created_is_a_conflict(store).await;
     of_two_concurrent_saves_exactly_one_wins(store).await;
@@ -77,6 +78,25 @@ pub(crate) async fn the_name_of_a_deleted_world_is_free_again(store: &dyn Store)
     store.create(&second).await.unwrap();
     assert_eq!(store.find(&first.guild, &first.name).await.unwrap().world, second);
     assert_eq!(store.load(&first.id).await.unwrap().0, deleted, "the deleted one is still known by its id");
+}
+
+/// People are told of a deletion after it, when the name may be another world's.
+pub(crate) async fn a_deleted_world_is_saved_on_for_itself_alone(store: &dyn Store) {
+    let first = asleep("on-1", "g-on", "vanaheim");
+    store.create(&first).await.unwrap();
+    let (_, stale) = store.load(&first.id).await.unwrap();
+    let deleted = World { state: State::Deleted { asked: asked(), at: at(9) }, ..first.clone() };
+    let read = save(store, &deleted).await;
+    let second = asleep("on-2", "g-on", "vanaheim");
+    store.create(&second).await.unwrap();
+
+    assert_eq!(store.save(&first, stale).await, Err(SaveError::Conflict));
+    assert_eq!(store.save(&deleted, stale).await, Err(SaveError::Conflict));
+    let told = World { talk: Talk { told: Some(told(0, "deleted")), ..Talk::default() }, ..deleted };
+    let saved = store.save(&told, read).await.unwrap();
+    assert_eq!(store.save(&told, read).await, Err(SaveError::Conflict));
+    assert_eq!(store.load(&first.id).await.unwrap(), (told, saved));
+    assert_eq!(store.find(&second.guild, &second.name).await.unwrap().world, second);
 }
 
 pub(crate) async fn a_stale_version_is_a_conflict(store: &dyn Store) {
@@ -146,7 +166,10 @@ pub(crate) async fn unsettled_are_those_neither_asleep_nor_deleted(store: &dyn S
         (ids.contains(&world.id), ids.contains(&other.id))
     };
     assert_eq!(listed().await, (false, false));
-    for busy in worlds_in_every_state() {
+    // Deleted comes last, for it is for ever: a store need not take a world back.
+    let mut states = worlds_in_every_state();
+    states.sort_by_key(|world| matches!(world.state, State::Deleted { .. }));
+    for busy in states {
         let saved = World { state: busy.state, ..world.clone() };
         save(store, &saved).await;
         assert_eq!(listed().await, (!is_settled(&saved), false));

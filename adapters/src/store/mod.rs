@@ -9,3 +9,6 @@ pub(crate) mod contract;
 
 #[cfg(feature = "local")]
 pub mod sqlite;
+
+#[cfg(feature = "aws")]
+pub mod dynamodb;

@@ -259,11 +259,12 @@ impl ArchiveStore for Memory {
         &self,
         world: &WorldId,
         launch: Generation,
+        size: u64,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable> {
         let id = ArchiveId::parse(&format!("{:013}-g{launch}", now.as_millisecond()));
         let id = id.map_err(|e| Unavailable(e.to_string()))?;
-        Ok(Ticket { url: format!("memory://{world}/{id}"), id })
+        Ok(Ticket { urls: vec![format!("memory://{world}/{id}")], part_size: size, id })
     }
 
     async fn check(&self, _world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {

@@ -133,10 +133,11 @@ impl ArchiveStore for Slow {
         &self,
         world: &WorldId,
         launch: Generation,
+        size: u64,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable> {
         yield_now().await;
-        self.0.ticket(world, launch, now).await
+        self.0.ticket(world, launch, size, now).await
     }
 
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {

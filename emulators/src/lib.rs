@@ -1,0 +1,27 @@
+//! What stands in for AWS in tests, on loopback, for the real SDKs to talk to.
+//!
+//! | emulator | is | strict about | not emulated |
+//! | --- | --- | --- | --- |
+//! | [`Moto`]: DynamoDB, SQS, SSM, STS | moto's server (`plugin/main.py`) | every request, against botocore's model of the service; one request at a time for each service; DynamoDB's `ClientRequestToken` | permissions, quotas, TTL, prices |
+//! | [`Moto`]: ECS | our own tasks over moto's clusters and task definitions (`plugin/ecs.py`) | client tokens, Fargate's sizes, staged states on a clock, what is asynchronous, what is forgotten; see below | services, EC2, deployments |
+//! | [`S3`] | `s3s-fs` | signatures, expiry, lengths, SHA-256 of single uploads | `ListMultipartUploads`, checksums and ETags of parts, versions, lifecycle, tags, `GetObjectAttributes` |
+//!
+//! The rules of ECS come from the Amazon ECS API reference (RunTask, StopTask, DescribeTasks, ListTasks, and the page
+//! "Ensuring idempotency"), from the developer guide ("Task lifecycle", "Task state change events", "Fargate task
+//! sizes") and from botocore's model of the service. Where they are silent the stricter reading is taken: what passes
+//! here should pass there, while what is refused here might pass there.
+//!
+//! [`install()`] puts everything under `target/emulators`; each `start` calls it. An emulator ends when its value is
+//! dropped, and also when the process that started it ends, however that comes about (`process.rs`).
+
+pub use install::install;
+pub use moto::{Call, Moto, Options, When};
+pub use s3::S3;
+
+mod install;
+
+mod process;
+
+mod moto;
+
+mod s3;

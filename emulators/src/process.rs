@@ -1,0 +1,104 @@
+//! A program that never outlives whoever started it.
+//!
+//! It runs in a process group of its own under a shell that waits for the end of a pipe, whose other end only our
+//! process holds: when we die, even by SIGKILL, the kernel closes it and the shell kills the group. The group also
+//! dies as soon as the program itself has ended. A parent-death signal would not do: it follows the thread that
+//! started the program, and test threads come and go.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+
+const GUARD: &str = r#"( "$@" </dev/null; kill -s KILL -- -$$ ) & cat >/dev/null; kill -s KILL -- -$$"#;
+
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How much of a log an error shows.
+const SHOWN_LOG_BYTES: usize = 4096;
+
+/// A running program with its descendants, as far as they stay in its process group.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Guarded {
+    /// Starts `program`; what it prints is appended to the file `log`.
+    pub(crate) fn start(program: &Command, log: &Path) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let words: Vec<OsString> =
+            std::iter::once(program.get_program()).chain(program.get_args()).map(OsString::from).collect();
+        let mut guard = Command::new("sh");
+        guard.args(["-c", GUARD, "guard"]).args(words);
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => guard.env(name, value),
+                None => guard.env_remove(name),
+            };
+        }
+        guard.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let child = guard.spawn().with_context(|| format!("starting {}", program.get_program().display()))?;
+        Ok(Self { child, log: log.to_owned() })
+    }
+
+    /// Waits until `ready` returns something; an error with the end of the log when the program ends before that or
+    /// `limit` has passed.
+    pub(crate) fn wait_until<T>(&mut self, limit: Duration, ready: impl Fn(&Self) -> Option<T>) -> Result<T> {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = ready(self) {
+                return Ok(found);
+            }
+            if !self.is_running()? {
+                bail!("it ended at once: {}", self.log_end());
+            }
+            if begun.elapsed() > limit {
+                bail!("it is not ready after {limit:?}: {}", self.log_end());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Tells whether the program has not ended yet.
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Returns what the program has printed.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    fn log_end(&self) -> String {
+        let log = self.log();
+        log.chars().skip(log.chars().count().saturating_sub(SHOWN_LOG_BYTES)).collect()
+    }
+
+    /// Kills the program and everything in its group, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        if self.is_running().unwrap_or(false) {
+            // Not an error: it may end by itself in between.
+            let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
