@@ -1,0 +1,332 @@
+//! What the functions are told: by their environment, which is no secret, and by SSM Parameter Store, which holds what is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use adapters::{
+    chat::discord::{PublicKey, Snowflake, rest::BotToken},
+    runtime::ecs::CapacityProvider,
+    secret::Secret,
+};
+use anyhow::{Context, Result, bail, ensure};
+use aws_config::SdkConfig;
+use domain::world::GameId;
+
+/// How often a watchdog reports when nothing changes. Each report is one call of the front door: at this pace a world
+/// that is awake around the clock makes 130,000 of them a month, of the million that cost nothing.
+const REPORT_EVERY: Duration = Duration::from_secs(20);
+
+/// The names of the secrets below the prefix, in Parameter Store.
+const LAUNCH_SECRET: &str = "launch-secret";
+const API_TOKEN: &str = "api-token";
+const DISCORD_TOKEN: &str = "discord-token";
+
+/// What both functions are told by their environment.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The table of worlds.
+    pub table: String,
+    /// The queue between the two functions.
+    pub queue_url: String,
+    /// The bucket of archives.
+    pub bucket: String,
+    /// The prefix of the secrets in Parameter Store, such as `/dormouse`.
+    pub parameters: String,
+    /// Discord's side of it.
+    pub discord: DiscordApp,
+}
+
+/// What Discord's developer pages say of the application.
+#[derive(Debug, Clone)]
+pub struct DiscordApp {
+    /// Its id.
+    pub application: Snowflake,
+    /// The key that its interactions are signed with.
+    pub public_key: PublicKey,
+    /// The guilds that are served.
+    pub guilds: BTreeSet<Snowflake>,
+    /// Where Discord's HTTP interface is.
+    pub api_base: String,
+}
+
+/// What only the worker is told: how tasks are run.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    /// The cluster's name.
+    pub cluster: String,
+    /// What the names of the task definitions begin with.
+    pub prefix: String,
+    /// The subnets.
+    pub subnets: Vec<String>,
+    /// The security groups of every task.
+    pub security_groups: Vec<String>,
+    /// Those that open a game's ports.
+    pub game_security_groups: BTreeMap<GameId, Vec<String>>,
+    /// What to run on, the first choice first.
+    pub capacity_providers: Vec<CapacityProvider>,
+    /// Where watchdogs reach the front door.
+    pub control_url: String,
+    /// How often they report.
+    pub report_every: Duration,
+}
+
+/// The secrets, read once at the start of an instance. Lambda keeps an instance for some hours at most, so that is how
+/// long a changed secret takes; a new deployment takes it at once.
+#[derive(Clone)]
+pub struct Secrets {
+    /// What launch tokens are derived from.
+    pub launch: Secret,
+    /// The token of people's programs. Without it they are not let in.
+    pub api_token: Option<String>,
+    /// The bot's token. Without it there are no cards.
+    pub discord_token: Option<BotToken>,
+}
+
+/// Reads one variable.
+type Get<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Reads the environment through `get`; an error names the variable and what is allowed.
+    pub fn read(get: Get<'_>) -> Result<Self> {
+        Ok(Self {
+            table: needed(get, "DORMOUSE_TABLE")?,
+            queue_url: needed(get, "DORMOUSE_QUEUE_URL")?,
+            bucket: needed(get, "DORMOUSE_BUCKET")?,
+            parameters: parameters(get)?,
+            discord: DiscordApp::read(get)?,
+        })
+    }
+}
+
+impl DiscordApp {
+    fn read(get: Get<'_>) -> Result<Self> {
+        let guilds = list(get, "DORMOUSE_DISCORD_GUILDS")?;
+        let snowflake =
+            |text: &String| text.parse().with_context(|| format!("DORMOUSE_DISCORD_GUILDS has `{text}`"));
+        Ok(Self {
+            application: parsed(get, "DORMOUSE_DISCORD_APPLICATION")?,
+            public_key: parsed(get, "DORMOUSE_DISCORD_PUBLIC_KEY")?,
+            guilds: guilds.iter().map(snowflake).collect::<Result<_>>()?,
+            api_base: get("DORMOUSE_DISCORD_API")
+                .unwrap_or_else(|| adapters::chat::discord::rest::DISCORD.into()),
+        })
+    }
+}
+
+impl Tasks {
+    /// Reads the environment through `get`; an error names the variable and what is allowed.
+    pub fn read(get: Get<'_>) -> Result<Self> {
+        Ok(Self {
+            cluster: needed(get, "DORMOUSE_CLUSTER")?,
+            prefix: get("DORMOUSE_PREFIX").unwrap_or_else(|| "dormouse".into()),
+            subnets: list(get, "DORMOUSE_SUBNETS")?,
+            security_groups: list(get, "DORMOUSE_SECURITY_GROUPS")?,
+            game_security_groups: game_security_groups(get)?,
+            capacity_providers: capacity_providers(get)?,
+            control_url: control_url(get)?,
+            report_every: report_every(get)?,
+        })
+    }
+}
+
+impl Secrets {
+    /// Reads the secrets below `prefix`.
+    pub async fn load(aws: &SdkConfig, prefix: &str) -> Result<Self> {
+        let names = [LAUNCH_SECRET, API_TOKEN, DISCORD_TOKEN].map(|name| format!("{prefix}/{name}"));
+        let ssm = aws_sdk_ssm::Client::new(aws);
+        let read = ssm.get_parameters().set_names(Some(names.to_vec())).with_decryption(true).send().await;
+        let read = read.map_err(|error| adapters::aws::unavailable("ssm:GetParameters", &error))?;
+        let mut values: BTreeMap<String, String> = BTreeMap::new();
+        for parameter in read.parameters.unwrap_or_default() {
+            if let (Some(name), Some(value)) = (parameter.name, parameter.value) {
+                values.insert(name, value);
+            }
+        }
+        let [launch, api_token, discord_token] = names;
+        let hex =
+            values.get(&launch).with_context(|| format!("parameter {launch} is missing: deploy makes it"))?;
+        let bot_token =
+            |text: &String| BotToken::parse(text).with_context(|| format!("parameter {discord_token}"));
+        Ok(Self {
+            launch: Secret::new(
+                secret(hex).with_context(|| format!("parameter {launch} is not 64 hexadecimal digits"))?,
+            ),
+            api_token: values.get(&api_token).map(|text| strong(text, &api_token)).transpose()?,
+            discord_token: values.get(&discord_token).map(bot_token).transpose()?,
+        })
+    }
+}
+
+/// Reads 64 hexadecimal digits.
+fn secret(hex: &str) -> Option<[u8; 32]> {
+    domain::world::Sha256::parse(hex.trim()).ok().map(|digest| digest.0)
+}
+
+/// Returns the token if it is long enough to be one.
+fn strong(token: &str, name: &str) -> Result<String> {
+    let token = token.trim();
+    ensure!(token.len() >= 32, "parameter {name} has fewer than 32 characters: make a longer one");
+    Ok(token.to_owned())
+}
+
+fn needed(get: Get<'_>, name: &str) -> Result<String> {
+    match get(name) {
+        Some(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
+        Some(_) => bail!("environment variable {name} is empty"),
+        None => bail!("environment variable {name} is not set"),
+    }
+}
+
+fn parsed<T>(get: Get<'_>, name: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text = needed(get, name)?;
+    text.parse().with_context(|| format!("environment variable {name} is `{text}`"))
+}
+
+/// Reads one or more values, separated by commas.
+fn list(get: Get<'_>, name: &str) -> Result<Vec<String>> {
+    let text = needed(get, name)?;
+    let parts: Vec<_> =
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    ensure!(!parts.is_empty(), "environment variable {name} names nothing");
+    Ok(parts)
+}
+
+fn parameters(get: Get<'_>) -> Result<String> {
+    let prefix = needed(get, "DORMOUSE_PARAMETERS")?;
+    let ok = prefix.starts_with('/') && !prefix.ends_with('/');
+    ensure!(ok, "environment variable DORMOUSE_PARAMETERS is `{prefix}`: use a path such as /dormouse");
+    Ok(prefix)
+}
+
+/// Reads `valheim=sg-1+sg-2,luanti=sg-3`.
+fn game_security_groups(get: Get<'_>) -> Result<BTreeMap<GameId, Vec<String>>> {
+    const NAME: &str = "DORMOUSE_GAME_SECURITY_GROUPS";
+    let one = |text: &String| -> Result<(GameId, Vec<String>)> {
+        let (game, groups) =
+            text.split_once('=').with_context(|| format!("{NAME} has `{text}`: use game=sg-1+sg-2"))?;
+        Ok((GameId::parse(game)?, groups.split('+').map(str::to_owned).collect()))
+    };
+    list(get, NAME)?.iter().map(one).collect()
+}
+
+fn capacity_providers(get: Get<'_>) -> Result<Vec<CapacityProvider>> {
+    const NAME: &str = "DORMOUSE_CAPACITY_PROVIDERS";
+    let one = |text: &String| match text.as_str() {
+        "FARGATE_SPOT" => Ok(CapacityProvider::Spot),
+        "FARGATE" => Ok(CapacityProvider::OnDemand),
+        other => bail!("environment variable {NAME} has `{other}`: use FARGATE_SPOT and FARGATE"),
+    };
+    match get(NAME) {
+        None => Ok(vec![CapacityProvider::Spot, CapacityProvider::OnDemand]),
+        Some(_) => list(get, NAME)?.iter().map(one).collect(),
+    }
+}
+
+fn control_url(get: Get<'_>) -> Result<String> {
+    let url = needed(get, "DORMOUSE_CONTROL_URL")?;
+    let ok =
+        url.starts_with("https://") || url.starts_with("http://127.0.0.1:") || url.starts_with("http://10.");
+    ensure!(
+        ok,
+        "environment variable DORMOUSE_CONTROL_URL is `{url}`: launch tokens travel there, so use https://…"
+    );
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn report_every(get: Get<'_>) -> Result<Duration> {
+    const NAME: &str = "DORMOUSE_REPORT_EVERY_S";
+    let Some(text) = get(NAME) else { return Ok(REPORT_EVERY) };
+    let seconds = text.parse().ok().filter(|s| (1..=60).contains(s));
+    let seconds = seconds.with_context(|| format!("environment variable {NAME} is `{text}`: use 1 to 60"))?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    const KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
+    #[test]
+    fn a_whole_environment_is_read() {
+        let get = |name: &str| whole().get(name).cloned();
+        let (config, tasks) = (Config::read(&get).unwrap(), Tasks::read(&get).unwrap());
+        assert_eq!((config.table.as_str(), config.parameters.as_str()), ("worlds", "/dormouse"));
+        assert_eq!(config.discord.guilds.len(), 2);
+        assert_eq!(tasks.subnets, ["subnet-1", "subnet-2"]);
+        assert_eq!(tasks.game_security_groups[&GameId::parse("valheim").unwrap()], ["sg-2", "sg-3"]);
+        assert_eq!(tasks.capacity_providers, [CapacityProvider::Spot, CapacityProvider::OnDemand]);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        check("DORMOUSE_TABLE", None, expect!["environment variable DORMOUSE_TABLE is not set"]);
+        check("DORMOUSE_TABLE", Some(" "), expect!["environment variable DORMOUSE_TABLE is empty"]);
+        check(
+            "DORMOUSE_CONTROL_URL",
+            Some("http://example.org"),
+            expect![
+                "environment variable DORMOUSE_CONTROL_URL is `http://example.org`: launch tokens travel there, so use https://…"
+            ],
+        );
+        check(
+            "DORMOUSE_CAPACITY_PROVIDERS",
+            Some("CHEAP"),
+            expect![
+                "environment variable DORMOUSE_CAPACITY_PROVIDERS has `CHEAP`: use FARGATE_SPOT and FARGATE"
+            ],
+        );
+        check(
+            "DORMOUSE_REPORT_EVERY_S",
+            Some("0"),
+            expect!["environment variable DORMOUSE_REPORT_EVERY_S is `0`: use 1 to 60"],
+        );
+        check(
+            "DORMOUSE_GAME_SECURITY_GROUPS",
+            Some("valheim"),
+            expect!["DORMOUSE_GAME_SECURITY_GROUPS has `valheim`: use game=sg-1+sg-2"],
+        );
+    }
+
+    #[test]
+    fn a_launch_secret_is_64_hexadecimal_digits() {
+        assert_eq!(secret(&"a7".repeat(32)), Some([0xa7; 32]));
+        assert_eq!(secret("a7"), None);
+    }
+
+    fn check(name: &str, value: Option<&str>, expected: Expect) {
+        let mut all = whole();
+        match value {
+            Some(value) => all.insert(name.into(), value.into()),
+            None => all.remove(name),
+        };
+        let get = |name: &str| all.get(name).cloned();
+        let error = Config::read(&get).map(drop).and_then(|()| Tasks::read(&get).map(drop)).unwrap_err();
+        expected.assert_eq(&error.to_string());
+    }
+
+    fn whole() -> BTreeMap<String, String> {
+        let all = [
+            ("TABLE", "worlds"),
+            ("QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/111122223333/looks"),
+            ("BUCKET", "archives"),
+            ("PARAMETERS", "/dormouse"),
+            ("DISCORD_APPLICATION", "1234567890123456789"),
+            ("DISCORD_PUBLIC_KEY", KEY),
+            ("DISCORD_GUILDS", "223456789012345678, 323456789012345678"),
+            ("CLUSTER", "dormouse"),
+            ("SUBNETS", "subnet-1,subnet-2"),
+            ("SECURITY_GROUPS", "sg-1"),
+            ("GAME_SECURITY_GROUPS", "valheim=sg-2+sg-3,luanti=sg-4"),
+            ("CONTROL_URL", "https://abc.lambda-url.eu-central-1.on.aws/"),
+        ];
+        all.into_iter().map(|(name, value)| (format!("DORMOUSE_{name}"), value.to_owned())).collect()
+    }
+}
