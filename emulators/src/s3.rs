@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     install::{self, install},
     moto::scratch,
-    process::Guarded,
+    process::{Environment, Guarded},
 };
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -93,7 +93,7 @@ fn serve(directory: &Path, access_key: &str, secret_key: &str) -> Result<(Guarde
     command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
     command.args(["--access-key", access_key, "--secret-key", secret_key]).arg(directory.join("data"));
     command.env("RUST_LOG", "s3s_fs=info,s3s=error");
-    let mut process = Guarded::start(&command, &directory.join("log"))?;
+    let mut process = Guarded::start(&command, Environment::Inherited, &directory.join("log"))?;
     let sign = format!("running at http://127.0.0.1:{port}");
     process.wait_until(START_LIMIT, |process| process.log().contains(&sign).then_some(()))?;
     Ok((process, port))
