@@ -1,4 +1,14 @@
-//! S3 on a directory: `s3s-fs`, which checks presigned URLs, their expiry, lengths and checksums as S3 does.
+//! S3 on a directory: `s3s-fs`, which checks presigned URLs, their expiry, signed lengths, and the MD5 and SHA-256 of a
+//! single upload as S3 does.
+//!
+//! Where it falls short of S3, so that a test which passes here proves nothing there:
+//!
+//! - An upload that is refused with `BadDigest` is stored all the same.
+//! - UploadPart checks neither MD5 nor SHA-256, and no part or multipart object has a checksum: CreateMultipartUpload
+//!   ignores the algorithm, and HeadObject shows none.
+//! - CompleteMultipartUpload does not compare the ETags of parts. (It does refuse small parts.)
+//! - ListParts is in no order. An upload that is completed or aborted answers `AccessDenied`, not `NoSuchUpload`.
+//! - ListMultipartUploads, GetObjectAttributes, tags, versions and lifecycle are not implemented.
 
 use std::{
     fmt, fs,
