@@ -53,15 +53,17 @@ pub fn unavailable<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Una
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    Unavailable(match error {
-        SdkError::ServiceError(service) => format!("{operation} failed: {}", code(service.err())),
-        SdkError::TimeoutError(_) => format!("{operation} took too long"),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => format!("{operation} took too long"),
-        SdkError::DispatchFailure(_) => format!("{operation} failed: the service is out of reach"),
-        SdkError::ConstructionFailure(_) => format!("{operation} failed: the request could not be made"),
-        // A response that makes no sense, and whatever the SDK comes to tell apart.
-        _ => format!("{operation} failed: the answer makes no sense"),
-    })
+    let what = match error {
+        SdkError::ServiceError(service) => format!("failed: {}", code(service.err())),
+        SdkError::TimeoutError(_) => "took too long".into(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => "took too long".into(),
+        SdkError::DispatchFailure(_) => "failed: the service is out of reach".into(),
+        SdkError::ConstructionFailure(_) => "failed: the request could not be made".into(),
+        SdkError::ResponseError(_) => "failed: the answer makes no sense".into(),
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may come to tell more apart")]
+        _ => "failed".into(),
+    };
+    Unavailable(format!("{operation} {what}"))
 }
 
 /// Returns the service's name for the error. What is in it came over the network.

@@ -115,8 +115,20 @@ mod tests {
         make(root.path(), "w1");
         fs::rename(root.path().join("w1"), root.path().join("w2")).unwrap();
         fs::create_dir_all(root.path().join("w3/holiday-pictures")).unwrap();
-        check(root.path(), "w2", expect![[r#"/worlds/w2 does not hold world w2: its marker names world `w1`. Is the right disk mounted?: ["w2", "w3"]"#]]);
-        check(root.path(), "w3", expect![[r#"/worlds/w3 does not hold world w3: its marker is missing. Is the right disk mounted?: ["w2", "w3"]"#]]);
+        check(
+            root.path(),
+            "w2",
+            expect![[
+                r#"/worlds/w2 does not hold world w2: its marker names world `w1`. Is the right disk mounted?: ["w2", "w3"]"#
+            ]],
+        );
+        check(
+            root.path(),
+            "w3",
+            expect![[
+                r#"/worlds/w3 does not hold world w3: its marker is missing. Is the right disk mounted?: ["w2", "w3"]"#
+            ]],
+        );
     }
 
     #[test]

@@ -217,13 +217,16 @@ impl Runtime for EcsRuntime {
         }
         failed.sort_by_key(|task| task.created_at().map(|at| at.as_nanos()));
         if let Some(last) = failed.last() {
+            let task = task_id(last.task_arn())?;
+            self.noted(&task, last);
             if failed.len() >= MOST_ERASURES {
-                let why = format!("world {world} could not be erased: {:?}", how_it_ended(last));
-                return Err(Unavailable(why));
+                return Err(Unavailable(format!(
+                    "world {world} could not be erased in {MOST_ERASURES} attempts: the control plane's log says why"
+                )));
             }
             // The next attempt is the one after this one, whoever makes it.
-            let last = last.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
-            run.token = format!("erase-after-{last}");
+            let id = task.as_str().rsplit('/').next().unwrap_or_default();
+            run.token = format!("erase-after-{id}");
         }
         match self.run(&run).await {
             Ok(_) => Err(being_erased(world)),

@@ -62,7 +62,7 @@ impl EcsRuntime {
         Err(no.into())
     }
 
-    async fn run_on(&self, provider: CapacityProvider, run: &Run) -> Result<TaskId, No> {
+    pub(super) async fn run_on(&self, provider: CapacityProvider, run: &Run) -> Result<TaskId, No> {
         let strategy = CapacityProviderStrategyItem::builder().capacity_provider(provider.name()).weight(1);
         let strategy = strategy.build().map_err(|_| No::Never("a capacity provider has no name".into()))?;
         let ran = self
@@ -138,13 +138,9 @@ fn failed(failure: &Failure) -> No {
 /// Returns the task that was started before with the same client token, but for other parameters: after a new deployment,
 /// a launch that is asked for again may read a little differently.
 fn already_running(error: &SdkError<RunTaskError, HttpResponse>) -> Option<Result<TaskId, No>> {
-    match error.as_service_error()? {
-        RunTaskError::ConflictException(conflict) => {
-            let arn = conflict.resource_ids().first()?;
-            Some(task_id(Some(arn)).map_err(No::Unclear))
-        }
-        _ => None,
-    }
+    let RunTaskError::ConflictException(conflict) = error.as_service_error()? else { return None };
+    let arn = conflict.resource_ids().first()?;
+    Some(task_id(Some(arn)).map_err(No::Unclear))
 }
 
 fn refused(error: &SdkError<RunTaskError, HttpResponse>) -> No {
