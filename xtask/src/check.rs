@@ -14,7 +14,9 @@ pub(crate) fn check() -> Result<()> {
     run_with("RUSTDOCFLAGS", "-D warnings", &["doc", "--workspace", "--no-deps", "--locked"])?;
     // Each feature alone: an adapter must not lean on another's dependencies.
     run("cargo", &["check", "-p", "adapters", "--no-default-features", "--locked"])?;
-    run("cargo", &["check", "-p", "adapters", "--no-default-features", "--features", "local", "--locked"])?;
+    for feature in ["local", "aws", "discord"] {
+        run("cargo", &["check", "-p", "adapters", "--no-default-features", "--features", feature, "--locked"])?;
+    }
     run("cargo", &["check", "-p", "domain", "--features", "sim", "--locked"])?;
     install::cargo_deny()?;
     run("cargo", &["fetch", "--locked"])?;
@@ -25,6 +27,7 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn test() -> Result<()> {
     install::packages(&[install::DEMO, install::TESTS])?;
     check()?;
+    emulators::install()?;
     run("cargo", &["test", "--workspace", "--exclude", "e2e", "--locked"])?;
     run("cargo", &["test", "-p", "e2e", "--lib", "--locked"])?;
     end_to_end()
@@ -32,11 +35,11 @@ pub(crate) fn test() -> Result<()> {
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
 const END_TO_END: [(&[&str], &str); 2] =
-    [(&["luanti", "openttd", "timers"], "--test-threads=3"), (&["killed", "bad_input"], "--test-threads=1")];
+    [(&["luanti", "openttd", "timers"], "--test-threads=3"), (&["killed", "bad_input", "cloud"], "--test-threads=1")];
 
 /// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
 fn end_to_end() -> Result<()> {
-    run("cargo", &["build", "-p", "dormouse", "--locked"])?;
+    run("cargo", &["build", "-p", "dormouse", "-p", "control-lambda", "--locked"])?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
     run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
     let is_root = nix::unistd::geteuid().is_root();
