@@ -17,7 +17,6 @@ pub mod runtime;
 #[cfg(feature = "local")]
 pub mod archive;
 
-#[cfg(feature = "local")]
 pub mod chat;
 
 #[cfg(feature = "local")]
