@@ -68,6 +68,9 @@ fn colour(world: &World) -> Colour {
 fn cost(world: &World, billed: Billed) -> Option<&'static str> {
     let line = match &world.state {
         State::Asleep => "Asleep, it costs no more than its storage.",
+        State::Deleting { .. } | State::Deleted { .. } if world.archive.is_none() => {
+            "It costs nothing any more."
+        }
         State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. } => {
             "It costs money by the second until it sleeps."
         }
@@ -99,7 +102,7 @@ fn lines(world: &World, game: Option<&Game>) -> Vec<String> {
         State::Ending { then, .. } => vec!["Its task is ending.".into(), follows(then)],
         State::Deleting { asked, .. } => vec![format!("Its files are being removed: {}.", wanted(asked))],
         State::Deleted { asked, at } => {
-            vec![format!("{} deleted it {}. Its archives are kept.", plain(asked.by.as_str()), relative(*at))]
+            vec![format!("{} deleted it {}.", plain(asked.by.as_str()), relative(*at))]
         }
     }
 }

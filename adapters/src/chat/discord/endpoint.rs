@@ -189,9 +189,18 @@ impl Discord {
             };
         }
         Shape::New(match run(path, &args, context, driver).await {
-            Ok(reply) => self.reply(&reply, shown(path)),
+            Ok(reply) => self.reply_to(path, &reply, shown(path)),
             Err(why) => problem(&why),
         })
+    }
+
+    /// Returns the message for the answer to a command. The card alone says how a world is, and goes on being right.
+    fn reply_to(&self, path: &str, reply: &Reply, shown: Shown) -> Message {
+        let message = self.reply(reply, shown);
+        if path == commands::status::SPEC.path {
+            return Message { content: String::new(), ..message };
+        }
+        message
     }
 
     /// Does what a button says: a command, of which the button's message then shows what came of it.
@@ -205,7 +214,7 @@ impl Discord {
             Press::Delete => return confirm_delete(&id.world, context, driver).await,
         };
         match run(path, &named(&id.world), context, driver).await {
-            Ok(reply @ Reply::World { .. }) => Shape::Same(self.reply(&reply, Shown::Everybody)),
+            Ok(reply @ Reply::World { .. }) => Shape::Same(self.reply_to(path, &reply, Shown::Everybody)),
             Ok(reply) => Shape::New(self.reply(&reply, shown(path))),
             Err(why) => Shape::New(problem(&why)),
         }
