@@ -16,7 +16,6 @@ pub mod runtime;
 #[cfg(any(feature = "local", feature = "aws"))]
 pub mod archive;
 
-#[cfg(feature = "local")]
 pub mod chat;
 
 #[cfg(any(feature = "local", feature = "aws"))]

@@ -1,0 +1,20 @@
+//! Conversations with everything behind the chat in memory, hostile ones among them, and a stand-in for Discord.
+
+mod validate;
+
+mod table;
+
+mod conversations;
+
+mod hostile;
+
+mod registration;
+
+mod twilight;
+
+mod standin;
+
+mod telling;
+
+#[cfg(feature = "gateway")]
+mod over_the_gateway;
