@@ -6,7 +6,7 @@ use std::{
 };
 
 use adapters::{
-    chat::discord::{PublicKey, Snowflake, rest::BotToken},
+    chat::discord::{rest::BotToken, signature::PublicKey, snowflake::Snowflake},
     runtime::ecs::CapacityProvider,
     secret::Secret,
 };

@@ -15,7 +15,10 @@ pub(crate) fn check() -> Result<()> {
     // Each feature alone: an adapter must not lean on another's dependencies.
     run("cargo", &["check", "-p", "adapters", "--no-default-features", "--locked"])?;
     for feature in ["local", "aws", "discord"] {
-        run("cargo", &["check", "-p", "adapters", "--no-default-features", "--features", feature, "--locked"])?;
+        run(
+            "cargo",
+            &["check", "-p", "adapters", "--no-default-features", "--features", feature, "--locked"],
+        )?;
     }
     run("cargo", &["check", "-p", "domain", "--features", "sim", "--locked"])?;
     install::cargo_deny()?;
@@ -34,8 +37,10 @@ pub(crate) fn test() -> Result<()> {
 }
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
-const END_TO_END: [(&[&str], &str); 2] =
-    [(&["luanti", "openttd", "timers"], "--test-threads=3"), (&["killed", "bad_input", "cloud"], "--test-threads=1")];
+const END_TO_END: [(&[&str], &str); 2] = [
+    (&["luanti", "openttd", "timers"], "--test-threads=3"),
+    (&["killed", "bad_input", "cloud"], "--test-threads=1"),
+];
 
 /// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
 fn end_to_end() -> Result<()> {

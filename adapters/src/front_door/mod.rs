@@ -50,6 +50,9 @@ mod people;
 
 mod watchdogs;
 
+#[cfg(feature = "discord")]
+pub mod interactions;
+
 #[cfg(feature = "local")]
 pub mod files;
 

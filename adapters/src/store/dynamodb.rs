@@ -240,12 +240,7 @@ impl DynamoStore {
         Err(Unavailable(format!("dynamodb:Query found more than {MOST_PAGES} pages")))
     }
 
-    async fn put(
-        &self,
-        item: Item,
-        condition: &Condition<'_>,
-        nonce: &str,
-    ) -> Result<Written, Unavailable> {
+    async fn put(&self, item: Item, condition: &Condition<'_>, nonce: &str) -> Result<Written, Unavailable> {
         let put = self
             .client
             .put_item()
@@ -366,11 +361,9 @@ impl Written {
 /// stored carries our nonce.
 fn put_refused<R>(error: &SdkError<PutItemError, R>, nonce: &str) -> Option<Written> {
     match error.as_service_error()? {
-        PutItemError::ConditionalCheckFailedException(refused) => Some(if is_ours(refused.item(), nonce) {
-            Written::Done
-        } else {
-            Written::Refused
-        }),
+        PutItemError::ConditionalCheckFailedException(refused) => {
+            Some(if is_ours(refused.item(), nonce) { Written::Done } else { Written::Refused })
+        }
         PutItemError::TransactionConflictException(_) => Some(Written::InTheWay),
         _ => None,
     }

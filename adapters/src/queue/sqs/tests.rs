@@ -61,7 +61,10 @@ async fn a_message_that_cannot_be_read_is_put_aside_while_the_others_are_given()
     bench.queue.send(&look("w")).await.unwrap();
     for attempt in 1..=MOST_ATTEMPTS {
         let given = bench.queue.receive(10, Duration::ZERO).await.unwrap();
-        assert_eq!(given.iter().map(|d| (d.look.clone(), d.attempt)).collect::<Vec<_>>(), [(look("w"), attempt)]);
+        assert_eq!(
+            given.iter().map(|d| (d.look.clone(), d.attempt)).collect::<Vec<_>>(),
+            [(look("w"), attempt)]
+        );
     }
     assert_eq!(bench.queue.receive(10, Duration::ZERO).await, Ok(vec![]));
     let letters = bench.dead().inspect(10).await.unwrap();

@@ -181,8 +181,7 @@ fn check_reasons(reasons: &[(&str, Option<&str>)], expected: Expect) {
         CancellationReason::builder().code(*code).set_item(stored).build()
     };
     let reasons = reasons.iter().map(reason).collect();
-    let cancelled =
-        TransactionCanceledException::builder().set_cancellation_reasons(Some(reasons)).build();
+    let cancelled = TransactionCanceledException::builder().set_cancellation_reasons(Some(reasons)).build();
     expected.assert_eq(&format!("{:?}", read_reasons(&cancelled, "ours")));
 }
 
@@ -277,7 +276,8 @@ async fn a_record_that_cannot_be_read_is_named() {
     let world = bench.created("w", "valhalla").await;
     let key = || item::key_of_world(&world.guild, &world.name);
     bench.edit(key(), "record", item::text("{}")).await;
-    let expected = expect!["the record of world `w` cannot be read: `record`: missing field `v` at line 1 column 2"];
+    let expected =
+        expect!["the record of world `w` cannot be read: `record`: missing field `v` at line 1 column 2"];
     expected.assert_eq(&bench.store.load(&world.id).await.unwrap_err().to_string());
     expected.assert_eq(&bench.store.find(&world.guild, &world.name).await.unwrap_err().to_string());
     expected.assert_eq(&bench.store.list(&world.guild).await.unwrap_err().to_string());
@@ -300,9 +300,8 @@ async fn rules_that_cannot_be_read_hide_nobodys_world_silently() {
     let world = bench.created("w", "valhalla").await;
     bench.store.save_rules(&world.guild, &Rules::default(), Version(0)).await.unwrap();
     bench.edit(item::key_of_rules(&world.guild), "record", item::text(r#"{"v":2,"rules":{}}"#)).await;
-    let expected = expect![
-        "the rules of who may do what cannot be read: they have version 2 and this Dormouse reads 1"
-    ];
+    let expected =
+        expect!["the rules of who may do what cannot be read: they have version 2 and this Dormouse reads 1"];
     expected.assert_eq(&bench.store.find(&world.guild, &world.name).await.unwrap_err().to_string());
     expected.assert_eq(&bench.store.list(&world.guild).await.unwrap_err().to_string());
     expected.assert_eq(&bench.store.rules(&world.guild).await.unwrap_err().to_string());
@@ -352,7 +351,8 @@ impl Bench {
 
     /// Returns the store with a client that tries again, as in production, but at once.
     fn patient(&self) -> DynamoStore {
-        let retry = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1));
+        let retry =
+            RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1));
         let config = self.store.client.config().to_builder().retry_config(retry).build();
         DynamoStore::new(Client::from_conf(config), self.store.table.clone())
     }
@@ -401,9 +401,8 @@ async fn make_table(client: &Client, table: &str) {
         let attribute = AttributeDefinition::builder().attribute_name(name);
         attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
     };
-    let key = |name: &str, kind| {
-        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap()
-    };
+    let key =
+        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
     let index = GlobalSecondaryIndex::builder()
         .index_name(item::UNSETTLED)
         .key_schema(key(item::UNSETTLED, KeyType::Hash))
@@ -415,9 +414,7 @@ async fn make_table(client: &Client, table: &str) {
         .billing_mode(BillingMode::PayPerRequest)
         .key_schema(key(item::PK, KeyType::Hash))
         .key_schema(key(item::SK, KeyType::Range))
-        .set_attribute_definitions(Some(
-            [item::PK, item::SK, item::UNSETTLED, "id"].map(attribute).to_vec(),
-        ))
+        .set_attribute_definitions(Some([item::PK, item::SK, item::UNSETTLED, "id"].map(attribute).to_vec()))
         .global_secondary_indexes(index.build().unwrap());
     create.send().await.unwrap();
 }
