@@ -63,7 +63,8 @@ async fn answers_are_changed_and_the_card_is_posted_once_and_then_changed() {
         POST /channels/1300000000000000003/messages
         PATCH /webhooks/1100000000000000001/aW50ZXJhY3Rpb2463/messages/@original
         PATCH /webhooks/1100000000000000001/aW50ZXJhY3Rpb2465/messages/@original
-        PATCH /channels/1300000000000000003/messages/9000"#]].assert_eq(&stand_in.requests().join("\n"));
+        PATCH /channels/1300000000000000003/messages/9000"#]]
+    .assert_eq(&stand_in.requests().join("\n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,5 +176,6 @@ async fn every_notice_reads_well() {
         `valhalla` is going to sleep, since the last player has left.
         `valhalla` is asleep.
         `valhalla` is asleep. Ann put it back to sleep before it was awake.
-        `valhalla` is deleted. Its archives are kept."#]].assert_eq(&told.join("\n"));
+        `valhalla` is deleted. Its archives are kept."#]]
+    .assert_eq(&told.join("\n"));
 }
