@@ -175,7 +175,11 @@ fn take(held: &mut Held, method: &Method, path: &str, body: &[u8]) -> Response {
         }
         ("POST", ["interactions", _, token, "callback"]) => {
             held.answers.insert((*token).to_owned(), body["data"].clone());
-            (Ok(()), Value::Null)
+            use validate::To::{Autocomplete, Button, Command, Modal};
+            let is_one = [Command, Button, Autocomplete, Modal]
+                .into_iter()
+                .any(|to| validate::answer(&body, to).is_ok());
+            (if is_one { Ok(()) } else { Err(format!("{body} is no answer")) }, Value::Null)
         }
         ("POST", ["channels", channel, "messages"]) => {
             let nonce = format!("{channel} {}", body["nonce"]);
