@@ -294,13 +294,13 @@ class Ecs:
         self._emit(task)
         return task
 
-    def _end(self, task, stop_code, reason):
+    def _end(self, task, stop_code, reason, tell=True):
         if task.desired == "STOPPED":
             return
         task.desired, task.stop_code, task.stopped_reason = "STOPPED", stop_code, reason
         task.times["stoppingAt"] = task.changed = time.time()
         task.version += 1
-        if task.spool:
+        if task.spool and tell:
             _write(task.spool / "stop.json", {"reason": reason, "stopCode": stop_code})
         self._emit(task)
 
@@ -395,7 +395,7 @@ class Ecs:
             task.private_ip = status["privateIp"]
         if RANK[status["lastStatus"]] >= RANK["DEACTIVATING"] and task.desired == "RUNNING":
             self._end(task, status.get("stopCode") or "EssentialContainerExited",
-                      status.get("stoppedReason") or "Essential container in task exited")
+                      status.get("stoppedReason") or "Essential container in task exited", tell=False)
         if RANK[status["lastStatus"]] > RANK[task.last]:
             self._enter(task, status["lastStatus"])
         elif json.dumps(task.containers) != before:

@@ -3,7 +3,8 @@
 Every request in a JSON protocol to a service that `validation.py` names is noted, may be made to fail, is checked
 against the service's own model, and is served one at a time for each service (moto's own state knows no locks, and a
 conditional write must be one). RunTask, StopTask, DescribeTasks and ListTasks are answered by `ecs.py`; what moto gets
-wrong about DynamoDB's ClientRequestToken is put right here. Everything else is moto's own answer.
+wrong about DynamoDB's ClientRequestToken is put right here, and `documented.py` refuses what moto lets pass. Everything
+else is moto's own answer.
 
     python main.py PORT_FILE    binds a free port and writes it to PORT_FILE as soon as it answers
 """
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import deque
 
+import documented
 import ecs
 import validation
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -88,6 +90,7 @@ class Front:
     def _serve(self, environ, service, action, params, raw):
         validation.check(service, action, params)
         region = _region(environ)
+        documented.check(service, action, params, region)
         if service == "ecs" and action in self.ecs.actions():
             return _json(200, self.ecs.actions()[action](region, params))
         if service == "ecs" and action == "RegisterTaskDefinition":

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     install::{self, install},
-    process::Guarded,
+    process::{Environment, Guarded},
 };
 
 /// Importing moto takes two seconds on a quiet machine.
@@ -104,7 +104,7 @@ impl Moto {
         if let Some(spool) = &options.fargate_directory {
             command.env("DORMOUSE_FARGATE_DIR", spool);
         }
-        let mut process = Guarded::start(&command, &directory.path().join("log"))?;
+        let mut process = Guarded::start(&command, Environment::Inherited, &directory.path().join("log"))?;
         let port = process
             .wait_until(START_LIMIT, |_| std::fs::read_to_string(&port_file).ok())
             .context("starting moto")?;

@@ -11,17 +11,22 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use nix::{
-    sys::signal::{Signal, killpg},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
-const GUARD: &str = r#"( "$@" </dev/null; kill -s KILL -- -$$ ) & cat >/dev/null; kill -s KILL -- -$$"#;
+/// `$1` is the file that gets the program's process id; the rest is the program.
+const GUARD: &str = r#"
+    pid_file=$1; shift
+    ( sh -c 'echo $$ >"$0"; exec "$@"' "$pid_file" "$@" </dev/null; kill -s KILL -- -$$ ) &
+    cat >/dev/null; kill -s KILL -- -$$"#;
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -33,16 +38,32 @@ const SHOWN_LOG_BYTES: usize = 4096;
 pub(crate) struct Guarded {
     child: Child,
     log: PathBuf,
+    pid_file: PathBuf,
+}
+
+/// What environment a program starts with, beside what its command sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Environment {
+    /// That of this process.
+    Inherited,
+    /// None.
+    Empty,
 }
 
 impl Guarded {
-    /// Starts `program`; what it prints is appended to the file `log`.
-    pub(crate) fn start(program: &Command, log: &Path) -> Result<Self> {
+    /// Starts `program`; what it prints is appended to the file `log`, beside which a file for its process id is kept.
+    pub(crate) fn start(program: &Command, environment: Environment, log: &Path) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Several programs may share a log, but not this.
+        let pid_file = log.with_extension(format!("{}.pid", NEXT.fetch_add(1, Ordering::Relaxed)));
         let file = File::options().create(true).append(true).open(log)?;
         let words: Vec<OsString> =
             std::iter::once(program.get_program()).chain(program.get_args()).map(OsString::from).collect();
         let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "guard"]).args(words);
+        guard.args(["-c", GUARD, "guard"]).arg(&pid_file).args(words);
+        if environment == Environment::Empty {
+            guard.env_clear();
+        }
         for (name, value) in program.get_envs() {
             match value {
                 Some(value) => guard.env(name, value),
@@ -51,7 +72,19 @@ impl Guarded {
         }
         guard.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file).process_group(0);
         let child = guard.spawn().with_context(|| format!("starting {}", program.get_program().display()))?;
-        Ok(Self { child, log: log.to_owned() })
+        Ok(Self { child, log: log.to_owned(), pid_file })
+    }
+
+    /// Sends a signal to the program alone; nothing if it has only just been started or has ended.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        if !self.is_running().unwrap_or(false) {
+            return;
+        }
+        let pid = fs::read_to_string(&self.pid_file).ok().and_then(|pid| pid.trim().parse().ok());
+        if let Some(pid) = pid {
+            // Not an error: it may end by itself in between.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
     }
 
     /// Waits until `ready` returns something; an error with the end of the log when the program ends before that or
@@ -82,7 +115,8 @@ impl Guarded {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    fn log_end(&self) -> String {
+    /// Returns the end of what the program has printed.
+    pub(crate) fn log_end(&self) -> String {
         let log = self.log();
         log.chars().skip(log.chars().count().saturating_sub(SHOWN_LOG_BYTES)).collect()
     }

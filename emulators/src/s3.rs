@@ -1,4 +1,14 @@
-//! S3 on a directory: `s3s-fs`, which checks presigned URLs, their expiry, lengths and checksums as S3 does.
+//! S3 on a directory: `s3s-fs`, which checks presigned URLs, their expiry, signed lengths, and the MD5 and SHA-256 of a
+//! single upload as S3 does.
+//!
+//! Where it falls short of S3, so that a test which passes here proves nothing there:
+//!
+//! - An upload that is refused with `BadDigest` is stored all the same.
+//! - UploadPart checks neither MD5 nor SHA-256, and no part or multipart object has a checksum: CreateMultipartUpload
+//!   ignores the algorithm, and HeadObject shows none.
+//! - CompleteMultipartUpload does not compare the ETags of parts. (It does refuse small parts.)
+//! - ListParts is in no order. An upload that is completed or aborted answers `AccessDenied`, not `NoSuchUpload`.
+//! - ListMultipartUploads, GetObjectAttributes, tags, versions and lifecycle are not implemented.
 
 use std::{
     fmt, fs,
@@ -14,7 +24,7 @@ use tempfile::TempDir;
 use crate::{
     install::{self, install},
     moto::scratch,
-    process::Guarded,
+    process::{Environment, Guarded},
 };
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -93,7 +103,7 @@ fn serve(directory: &Path, access_key: &str, secret_key: &str) -> Result<(Guarde
     command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
     command.args(["--access-key", access_key, "--secret-key", secret_key]).arg(directory.join("data"));
     command.env("RUST_LOG", "s3s_fs=info,s3s=error");
-    let mut process = Guarded::start(&command, &directory.join("log"))?;
+    let mut process = Guarded::start(&command, Environment::Inherited, &directory.join("log"))?;
     let sign = format!("running at http://127.0.0.1:{port}");
     process.wait_until(START_LIMIT, |process| process.log().contains(&sign).then_some(()))?;
     Ok((process, port))

@@ -249,12 +249,7 @@ fn a_stand_in_for_fargate_says_what_becomes_of_a_task() -> Result<()> {
 #[test]
 fn a_replayed_transaction_token_changes_nothing() -> Result<()> {
     let account = Account::new(&Options::default())?;
-    account.dynamodb(
-        "CreateTable",
-        &json!({"TableName": "t", "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
-            "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}]}),
-    )?;
+    account.create_table()?;
     let put = |key: &str, token: &str| {
         let item = json!({"Put": {"TableName": "t", "Item": {"k": {"S": key}}, "ConditionExpression": "attribute_not_exists(k)"}});
         json!({"TransactItems": [item], "ClientRequestToken": token})
@@ -268,14 +263,40 @@ fn a_replayed_transaction_token_changes_nothing() -> Result<()> {
 }
 
 #[test]
+fn what_dynamodb_would_not_accept_is_refused() -> Result<()> {
+    let account = Account::new(&Options::default())?;
+    account.create_table()?;
+    let put = |more: Value| {
+        let request = merged(json!({"TableName": "t", "Item": {"k": {"S": "a"}}}), &more);
+        let refusal = account.dynamodb("PutItem", &request).err().map(|error| error.to_string());
+        refusal.unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned()
+    };
+    let value = json!({":v": {"N": "1"}});
+    let cases = [
+        put(json!({"ConditionExpression": "state = :v", "ExpressionAttributeValues": value})),
+        put(json!({"ConditionExpression": "a = b", "ExpressionAttributeValues": value})),
+        put(json!({"ConditionExpression": "a = :w"})),
+        put(json!({"ReturnValues": "EVERYTHING"})),
+        put(json!({"Item": {"k": {"S": "a"}, "guild": {"N": "1"}}})),
+        put(
+            json!({"ConditionExpression": "attribute_not_exists(k) OR v = :v", "ExpressionAttributeValues": value}),
+        ),
+    ];
+    expect![[r#"
+        ValidationException: "Invalid ConditionExpression: Attribute name is a reserved keyword; reserved keyword: state"
+        ValidationException: "Value provided in ExpressionAttributeValues unused in expressions: :v"
+        ValidationException: "ExpressionAttributeValues defines no :w"
+        ValidationException: ".ReturnValues: `EVERYTHING` must be one of NONE, ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATED_NEW"
+        ValidationException: "One or more parameter values were invalid: Type mismatch for Index Key guild Expected: S Actual: N"
+    "#]]
+    .assert_eq(&(cases.join("\n")));
+    Ok(())
+}
+
+#[test]
 fn a_write_on_condition_is_won_by_one_of_many() -> Result<()> {
     let account = Account::new(&Options::default())?;
-    account.dynamodb(
-        "CreateTable",
-        &json!({"TableName": "t", "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
-            "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}]}),
-    )?;
+    account.create_table()?;
     let put = json!({"TableName": "t", "Item": {"k": {"S": "a"}}, "ConditionExpression": "attribute_not_exists(k)"});
     let won = thread::scope(|scope| {
         let writers: Vec<_> =
@@ -298,6 +319,22 @@ impl Account {
         account.ecs("CreateCluster", &json!({"clusterName": "c", "capacityProviders": providers}))?;
         account.ecs("RegisterTaskDefinition", &definition())?;
         Ok(account)
+    }
+
+    fn create_table(&self) -> Result<()> {
+        let request = json!({
+            "TableName": "t", "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+            "AttributeDefinitions": [
+                {"AttributeName": "k", "AttributeType": "S"},
+                {"AttributeName": "guild", "AttributeType": "S"},
+            ],
+            "GlobalSecondaryIndexes": [{
+                "IndexName": "guilds", "Projection": {"ProjectionType": "ALL"},
+                "KeySchema": [{"AttributeName": "guild", "KeyType": "HASH"}],
+            }],
+        });
+        self.dynamodb("CreateTable", &request).map(drop)
     }
 
     fn run(&self, token: &str) -> Result<String> {
