@@ -87,7 +87,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         check("", expect!["the message cannot be read: EOF while parsing a value at line 1 column 0"]);
-        check("[[[[", expect!["the message cannot be read: invalid type: sequence, expected u64 at line 1 column 1"]);
+        check(
+            "[[[[",
+            expect!["the message cannot be read: invalid type: sequence, expected u64 at line 1 column 1"],
+        );
         check("{}", expect!["the message cannot be read: missing field `v` at line 1 column 2"]);
         check(r#"{"v":0}"#, expect!["the message cannot be read: no message has version 0"]);
         check(
@@ -97,11 +100,15 @@ mod tests {
         check(r#"{"v":1}"#, expect!["the message cannot be read: missing field `world` at line 1 column 7"]);
         check(
             r#"{"v":1,"world":"w","force":true}"#,
-            expect!["the message cannot be read: unknown field `force`, expected `v` or `world` at line 1 column 24"],
+            expect![
+                "the message cannot be read: unknown field `force`, expected `v` or `world` at line 1 column 26"
+            ],
         );
         check(
             r#"{"v":1,"world":"../w"}"#,
-            expect!["the message cannot be read: world id `../w` is not valid: use 1 to 40 lower-case letters, digits and hyphens"],
+            expect![
+                "the message cannot be read: world id `../w` is not valid: use 1 to 40 lower-case letters, digits and hyphens"
+            ],
         );
     }
 

@@ -12,6 +12,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
@@ -67,8 +68,8 @@ pub struct DynamoStore {
 
 impl DynamoStore {
     /// Returns the store in `table`, which has the keys and the index that this module describes.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+    pub fn new(aws: &SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(aws), table: table.into() }
     }
 }
 
@@ -240,12 +241,7 @@ impl DynamoStore {
         Err(Unavailable(format!("dynamodb:Query found more than {MOST_PAGES} pages")))
     }
 
-    async fn put(
-        &self,
-        item: Item,
-        condition: &Condition<'_>,
-        nonce: &str,
-    ) -> Result<Written, Unavailable> {
+    async fn put(&self, item: Item, condition: &Condition<'_>, nonce: &str) -> Result<Written, Unavailable> {
         let put = self
             .client
             .put_item()
@@ -366,11 +362,9 @@ impl Written {
 /// stored carries our nonce.
 fn put_refused<R>(error: &SdkError<PutItemError, R>, nonce: &str) -> Option<Written> {
     match error.as_service_error()? {
-        PutItemError::ConditionalCheckFailedException(refused) => Some(if is_ours(refused.item(), nonce) {
-            Written::Done
-        } else {
-            Written::Refused
-        }),
+        PutItemError::ConditionalCheckFailedException(refused) => {
+            Some(if is_ours(refused.item(), nonce) { Written::Done } else { Written::Refused })
+        }
         PutItemError::TransactionConflictException(_) => Some(Written::InTheWay),
         _ => None,
     }

@@ -80,12 +80,7 @@ pub(super) fn number(version: Version) -> AttributeValue {
 }
 
 /// Returns the item that holds `world` under `key`.
-pub(super) fn of_world(
-    key: Item,
-    world: &World,
-    version: Version,
-    nonce: &str,
-) -> Result<Item, Unavailable> {
+pub(super) fn of_world(key: Item, world: &World, version: Version, nonce: &str) -> Result<Item, Unavailable> {
     let record = record::encode(world);
     require_fits(&format!("the record of world `{}`", world.id), &record)?;
     let mut item = versioned(key, version, record, nonce);
@@ -147,8 +142,10 @@ pub(super) fn read_by_id(item: &Item, id: &WorldId) -> Result<ById, Unavailable>
         return read_world(item).map(|(world, version)| ById::Here(world, version));
     }
     let bad = |why: String| Unavailable(format!("what is stored of world `{id}` cannot be read: {why}"));
-    let guild = GuildId::parse(attribute(item, "guild").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
-    let name = WorldName::parse(attribute(item, "name").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
+    let guild =
+        GuildId::parse(attribute(item, "guild").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
+    let name =
+        WorldName::parse(attribute(item, "name").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
     Ok(ById::Elsewhere(guild, name))
 }
 
@@ -158,7 +155,8 @@ pub(super) fn read_world(item: &Item) -> Result<(World, Version), Unavailable> {
     let bad = |why: String| Unavailable(format!("the record of world `{named}` cannot be read: {why}"));
     let id = attribute(item, "id").map_err(bad)?;
     let version = version(item).map_err(bad)?;
-    let world = record::decode(attribute(item, "record").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
+    let world =
+        record::decode(attribute(item, "record").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
     if world.id.as_str() != id {
         return Err(bad(format!("it is one of world `{}`", world.id)));
     }
@@ -175,7 +173,8 @@ pub(super) fn read_rules(item: Option<&Item>) -> Result<(Rules, Version), Unavai
 
 /// Reads the id of a world in the index.
 pub(super) fn read_unsettled(item: &Item) -> Result<WorldId, Unavailable> {
-    let bad = |why: String| Unavailable(format!("an entry of the index of unsettled worlds cannot be read: {why}"));
+    let bad =
+        |why: String| Unavailable(format!("an entry of the index of unsettled worlds cannot be read: {why}"));
     WorldId::parse(attribute(item, "id").map_err(bad)?).map_err(|error| bad(error.to_string()))
 }
 
