@@ -39,8 +39,9 @@ const RULES: &str = "rules";
 /// What the sort key of a world in its guild begins with.
 const WORLD: &str = "world#";
 
-/// DynamoDB takes items of 400 KiB; 2 KiB are kept for keys, names and the other attributes, all of them short.
-const LONGEST_RECORD: usize = (400 - 2) * 1024;
+/// DynamoDB takes items of 400 KB, thousands read strictly; 2 KB are kept for keys, names and the other attributes, all
+/// of them short.
+const LONGEST_RECORD: usize = 398_000;
 
 /// An item, or the part of one that is its key.
 pub(super) type Item = HashMap<String, AttributeValue>;
