@@ -14,6 +14,8 @@ mod access;
 
 mod doctor;
 
+mod queue;
+
 mod client;
 
 mod output;
@@ -49,6 +51,9 @@ enum Command {
     /// Show and change who may do what in the chat
     #[command(subcommand)]
     Access(access::Access),
+    /// Look at messages that were put aside, and send them again
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Check what this machine has, and say how to mend what is missing
     Doctor(doctor::Doctor),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
         Command::Games(reach) => world::games(&reach),
         Command::World(command) => return world::run(command),
         Command::Access(command) => access::run(&command),
+        Command::Queue(command) => queue::run(command),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };
@@ -127,6 +133,7 @@ mod tests {
               up        Run the control plane on this machine, with everything in it
               games     Show which games there are
               world     Make, wake, stop and look at worlds
+              queue     Look at messages that were put aside, and send them again
               doctor    Check what this machine has, and say how to mend what is missing
               watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
                         game)

@@ -98,8 +98,8 @@ fn driver(
     };
     let discord = Arc::new(Discord::new(discord, games.clone(), Timestamp::now));
     let driver = Driver {
-        store: Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(aws), &config.table)),
-        queue: Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(aws), &config.queue_url)),
+        store: Arc::new(DynamoStore::new(aws, &config.table)),
+        queue: Arc::new(SqsQueue::new(aws, &config.queue_url)),
         runtime,
         archives: Arc::new(S3Archive::new(aws, &config.bucket)),
         chat: discord.clone(),
