@@ -8,6 +8,8 @@ mod up;
 
 mod world;
 
+mod discord;
+
 mod doctor;
 
 mod client;
@@ -42,6 +44,9 @@ enum Command {
     /// Make, wake, stop and look at worlds
     #[command(subcommand)]
     World(world::World),
+    /// Register the commands with Discord, see them, and invite the bot
+    #[command(subcommand)]
+    Discord(discord::Discord),
     /// Check what this machine has, and say how to mend what is missing
     Doctor(doctor::Doctor),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
@@ -77,6 +82,7 @@ fn main() -> ExitCode {
         Command::Up(up) => up::run(up),
         Command::Games(reach) => world::games(&reach),
         Command::World(command) => return world::run(command),
+        Command::Discord(command) => discord::run(&command),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };
