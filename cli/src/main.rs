@@ -125,6 +125,7 @@ mod tests {
               up        Run the control plane on this machine, with everything in it
               games     Show which games there are
               world     Make, wake, stop and look at worlds
+              discord   Register the commands with Discord, see them, and invite the bot
               doctor    Check what this machine has, and say how to mend what is missing
               watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
                         game)

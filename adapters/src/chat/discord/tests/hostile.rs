@@ -166,6 +166,15 @@ fn first_line(body: &Value) -> String {
 }
 
 #[tokio::test]
+async fn a_list_that_is_null_is_empty() {
+    let mut table = Table::with_world().await;
+    let mut what = command("world list", &[]);
+    what["data"]["options"][0]["options"] = Value::Null;
+    what["member"] = json!({ "user": { "id": "1" }, "roles": null, "nick": null });
+    assert!(seen(&table.act(BOB, what).await).contains("`valhalla`"));
+}
+
+#[tokio::test]
 async fn names_of_all_of_unicode_are_shown_within_every_limit() {
     let mut table = Table::with_world().await;
     let mut block = String::new();
