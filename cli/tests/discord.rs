@@ -1,5 +1,7 @@
 //! `dormouse discord …` as a person runs it, with a stand-in for Discord.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     net::TcpListener,
     process::{Command, Output},
@@ -104,13 +106,27 @@ fn commands_are_registered_once_listed_and_removed() {
     let discord = StandIn::new();
     let guild = ["--guild", "1200000000000000002"];
     let with_guild = |name: &'static str| [&[name][..], &guild].concat();
-    check(&discord, &with_guild("register"), TOKEN, expect![[r#"
+    check(
+        &discord,
+        &with_guild("register"),
+        TOKEN,
+        expect![[r#"
         guild 1200000000000000002: done: add /world /access /games /help
-        (0)"#]]);
-    check(&discord, &with_guild("register"), TOKEN, expect![[r#"
+        (0)"#]],
+    );
+    check(
+        &discord,
+        &with_guild("register"),
+        TOKEN,
+        expect![[r#"
         guild 1200000000000000002: everything is as it should be
-        (0)"#]]);
-    check(&discord, &["register", "--global", "--json"], TOKEN, expect![[r#"
+        (0)"#]],
+    );
+    check(
+        &discord,
+        &["register", "--global", "--json"],
+        TOKEN,
+        expect![[r#"
         [
           {
             "added": [],
@@ -125,46 +141,88 @@ fn commands_are_registered_once_listed_and_removed() {
             "scope": "all guilds"
           }
         ]
-        (0)"#]]);
-    check(&discord, &with_guild("list"), TOKEN, expect![[r#"
+        (0)"#]],
+    );
+    check(
+        &discord,
+        &with_guild("list"),
+        TOKEN,
+        expect![[r#"
         guild 1200000000000000002: /world /access /games /help
-        (0)"#]]);
-    check(&discord, &["unregister", "--global"], TOKEN, expect![[r#"
+        (0)"#]],
+    );
+    check(
+        &discord,
+        &["unregister", "--global"],
+        TOKEN,
+        expect![[r#"
         all guilds: done: remove /world /access /games /help
-        (0)"#]]);
-    check(&discord, &["list", "--global"], TOKEN, expect![[r#"
+        (0)"#]],
+    );
+    check(
+        &discord,
+        &["list", "--global"],
+        TOKEN,
+        expect![[r#"
         all guilds: no commands
-        (0)"#]]);
+        (0)"#]],
+    );
     expect![[r#"
         PUT /api/applications/1100000000000000001/guilds/1200000000000000002/commands
         PUT /api/applications/1100000000000000001/commands
         DELETE /api/applications/1100000000000000001/commands/1
         DELETE /api/applications/1100000000000000001/commands/2
         DELETE /api/applications/1100000000000000001/commands/3
-        DELETE /api/applications/1100000000000000001/commands/4"#]].assert_eq(&discord.held.lock().unwrap().1.join("\n"));
+        DELETE /api/applications/1100000000000000001/commands/4"#]]
+    .assert_eq(&discord.held.lock().unwrap().1.join("\n"));
 }
 
 #[test]
 fn what_is_wrong_is_said_with_how_to_mend_it() {
     let discord = StandIn::new();
-    check(&discord, &["register", "--global"], "another-token-of-some-length", expect![[r#"
+    check(
+        &discord,
+        &["register", "--global"],
+        "another-token-of-some-length",
+        expect![[r#"
         dormouse: all guilds: Discord does not take the bot token
           hint: the token is from DORMOUSE_DISCORD_TOKEN; copy a new one from the application's page, under Bot
-        (1)"#]]);
-    check(&discord, &["register", "--global"], "no token", expect![[r#"
+        (1)"#]],
+    );
+    check(
+        &discord,
+        &["register", "--global"],
+        "no token",
+        expect![[r#"
         dormouse: DORMOUSE_DISCORD_TOKEN holds no bot token: a bot token is 20 to 200 letters, digits, dots, hyphens and underscores; the developer portal shows it under Bot
-        (1)"#]]);
-    check(&discord, &["register", "--guild", "9"], TOKEN, expect![[r#"
+        (1)"#]],
+    );
+    check(
+        &discord,
+        &["register", "--guild", "9"],
+        TOKEN,
+        expect![[r#"
         dormouse: guild 9: what it is about is gone, or out of the bot's sight (Discord's code 50001)
           hint: is the bot in guild 9? `dormouse discord invite` prints the link that adds it
-        (1)"#]]);
-    check(&discord, &["list", "--global", "--token-file", "/no/such/file"], TOKEN, expect![[r#"
+        (1)"#]],
+    );
+    check(
+        &discord,
+        &["list", "--global", "--token-file", "/no/such/file"],
+        TOKEN,
+        expect![[r#"
         dormouse: cannot read the bot's token in /no/such/file: No such file or directory (os error 2)
-        (1)"#]]);
+        (1)"#]],
+    );
     let output = dormouse(&["register", "--global"], None);
     expect![[r#"
         dormouse: which application? give --application-id or set DORMOUSE_DISCORD_APPLICATION_ID; the id is on its page on https://discord.com/developers/applications
     "#]].assert_eq(&String::from_utf8(output.stderr).unwrap());
+    let output = dormouse(&["list", "--global", "--application-id", "1100000000000000001"], None);
+    expect![[r#"
+        dormouse: the bot's token is missing: set DORMOUSE_DISCORD_TOKEN or name a file with --token-file
+    "#]]
+    .assert_eq(&String::from_utf8(output.stderr).unwrap());
     assert_eq!(dormouse(&["register"], Some(TOKEN)).status.code(), Some(2));
     assert_eq!(dormouse(&["register", "--guild", "x"], Some(TOKEN)).status.code(), Some(2));
 }
