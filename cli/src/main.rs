@@ -12,6 +12,8 @@ mod world;
 
 mod access;
 
+mod discord;
+
 mod doctor;
 
 mod queue;
@@ -54,6 +56,9 @@ enum Command {
     /// Look at messages that were put aside, and send them again
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Register the commands with Discord, see them, and invite the bot
+    #[command(subcommand)]
+    Discord(discord::Discord),
     /// Check what this machine has, and say how to mend what is missing
     Doctor(doctor::Doctor),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
@@ -91,6 +96,7 @@ fn main() -> ExitCode {
         Command::World(command) => return world::run(command),
         Command::Access(command) => access::run(&command),
         Command::Queue(command) => queue::run(command),
+        Command::Discord(command) => discord::run(&command),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };
@@ -134,6 +140,7 @@ mod tests {
               games     Show which games there are
               world     Make, wake, stop and look at worlds
               queue     Look at messages that were put aside, and send them again
+              discord   Register the commands with Discord, see them, and invite the bot
               doctor    Check what this machine has, and say how to mend what is missing
               watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
                         game)

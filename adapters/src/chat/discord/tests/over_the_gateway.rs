@@ -56,16 +56,6 @@ fn fresh_id() -> WorldId {
     WorldId::parse("w-fresh").unwrap()
 }
 
-async fn answered(rest: &StandIn, token: &str) -> Value {
-    for _ in 0..500 {
-        if let Some(answer) = rest.lock().answers.get(token) {
-            return answer.clone();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("no answer for {token}")
-}
-
 fn created(number: u32, name: &str) -> Value {
     let what = command("world start", &[("name", 3, json!(name))]);
     json!({ "op": 0, "s": number, "t": "INTERACTION_CREATE", "d": interaction(ANN, number, what) })
@@ -94,7 +84,7 @@ async fn interactions_are_answered_across_a_lost_connection_until_it_is_stopped(
     peer.send(json!({ "op": 0, "s": 2, "t": "SOMETHING_NEW", "d": { "further": [1] } })).await;
     peer.send(json!({ "op": 0, "s": 3, "t": "INTERACTION_CREATE", "d": { "type": "x" } })).await;
     peer.send(created(4, "valhalla")).await;
-    let answer = answered(&rest, "aW50ZXJhY3Rpb2464").await;
+    let answer = rest.answered("aW50ZXJhY3Rpb2464").await;
     assert!(message(&answer)[0].starts_with("Waking `valhalla`"), "{answer}");
 
     drop(peer);
@@ -103,7 +93,7 @@ async fn interactions_are_answered_across_a_lost_connection_until_it_is_stopped(
     assert_eq!((&resume["op"], &resume["d"]["seq"]), (&json!(6), &json!(4)));
     peer.send(json!({ "op": 0, "s": 5, "t": "RESUMED", "d": {} })).await;
     peer.send(created(6, "asgard")).await;
-    let answer = answered(&rest, "aW50ZXJhY3Rpb2466").await;
+    let answer = rest.answered("aW50ZXJhY3Rpb2466").await;
     assert_eq!(answer["flags"], 64, "{answer}");
 
     stop.send(()).unwrap();
