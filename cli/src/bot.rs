@@ -51,6 +51,9 @@ pub(crate) struct Bot {
     /// A file that holds the bot's token (or set DORMOUSE_DISCORD_TOKEN); cards and the gateway need it
     #[arg(long = "discord-token-file", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// The server whose worlds the command line speaks of [default: the first that is served, `local` without Discord]
+    #[arg(long = "guild", value_name = "ID")]
+    guild: Option<GuildId>,
     /// Have interactions come over a connection that this opens, so that nothing out there must reach this machine
     #[arg(long = "discord-gateway", requires = "application")]
     gateway: bool,
@@ -63,7 +66,12 @@ pub(crate) struct Bot {
 impl Bot {
     /// Returns Discord as it is to be spoken to, if it is.
     pub(crate) fn connect(&self, games: &Arc<BTreeMap<GameId, Game>>) -> Result<Option<Arc<Discord>>> {
-        let Some(application) = self.application else { return Ok(None) };
+        let Some(application) = self.application else {
+            if !self.guilds.is_empty() || self.public_key.is_some() || self.gateway {
+                bail!("--discord-application is missing: it is on the application's page");
+            }
+            return Ok(None);
+        };
         let bot_token = self.token()?;
         let public_key = match (self.public_key, self.gateway) {
             (Some(key), _) => key,
@@ -99,6 +107,9 @@ impl Bot {
 
     /// Returns the guild whose worlds the command line speaks of.
     pub(crate) fn guild(&self) -> Result<GuildId> {
+        if let Some(guild) = &self.guild {
+            return Ok(guild.clone());
+        }
         let first = self.application.and(self.guilds.first());
         Ok(GuildId::parse(&first.map_or("local".into(), Snowflake::to_string))?)
     }

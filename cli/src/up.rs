@@ -27,9 +27,10 @@ use clap::{Args, ValueEnum};
 use domain::{
     Timestamp,
     driver::Driver,
-    ports::{Queue, Unavailable},
+    ports::{Delivery, Queue, Unavailable},
     world::{GameId, WorldId},
 };
+use futures_util::future::join_all;
 use games::Catalogue;
 use tokio::{net::TcpListener, sync::watch, time};
 
@@ -192,18 +193,31 @@ fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: Socket
     Ok(Parts { door, files, queue, discord })
 }
 
-/// Takes messages and sweeps until `ended` changes or its sender is gone.
-async fn work(driver: Driver, queue: SqliteQueue, mut ended: watch::Receiver<()>) {
+/// Takes messages and sweeps until `ended` changes or its sender is gone. The one does not wait for the other: a world
+/// whose notice has to wait for a chat out of reach holds up nobody's start.
+async fn work(driver: Driver, queue: SqliteQueue, ended: watch::Receiver<()>) {
+    tokio::join!(take(&driver, &queue, ended.clone()), sweep(&driver, ended));
+}
+
+async fn take(driver: &Driver, queue: &SqliteQueue, mut ended: watch::Receiver<()>) {
+    // Messages that were given out and failed come again without one that arrives.
+    let mut again = time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            _ = ended.changed() => return,
+            () = queue.arrived() => take_messages(driver, queue).await,
+            _ = again.tick() => take_messages(driver, queue).await,
+        }
+    }
+}
+
+async fn sweep(driver: &Driver, mut ended: watch::Receiver<()>) {
     let mut sweep = time::interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ended.changed() => return,
-            () = queue.arrived() => take_messages(&driver, &queue).await,
-            _ = sweep.tick() => {
-                take_messages(&driver, &queue).await;
-                sweep_once(&driver).await;
-            }
+            _ = sweep.tick() => sweep_once(driver).await,
         }
     }
 }
@@ -220,12 +234,18 @@ async fn try_take_messages(driver: &Driver, queue: &SqliteQueue) -> Result<(), U
         if deliveries.is_empty() {
             return Ok(());
         }
-        for delivery in deliveries {
-            // A look that failed is given out again, and the sweep looks in the meantime.
-            match driver.look(&delivery.look.world, Timestamp::now()).await {
-                Ok(()) => queue.done(&delivery.receipt).await?,
-                Err(error) => tracing::warn!("world {}: {error}", delivery.look.world),
-            }
+        let taken = deliveries.iter().map(|delivery| take_one(driver, queue, delivery));
+        join_all(taken).await.into_iter().collect::<Result<(), _>>()?;
+    }
+}
+
+/// Looks at the world of a message. A look that failed is given out again, and the sweep looks in the meantime.
+async fn take_one(driver: &Driver, queue: &SqliteQueue, delivery: &Delivery) -> Result<(), Unavailable> {
+    match driver.look(&delivery.look.world, Timestamp::now()).await {
+        Ok(()) => queue.done(&delivery.receipt).await,
+        Err(error) => {
+            tracing::warn!("world {}: {error}", delivery.look.world);
+            Ok(())
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum Action {
     Export,
     /// To delete a world.
     Delete,
-    /// To change these rules. Those who manage the guild always may.
+    /// To change these rules: for those who manage the guild alone.
     Access,
 }
 

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -24,6 +25,9 @@ use crate::{
 
 /// How often a conditional save is tried. Each try loses only to somebody else's success, and a world has few writers.
 const SAVE_TRIES: u32 = 16;
+
+/// How many worlds a sweep looks at side by side: one that has to wait for something out of reach holds up few others.
+const SWEPT_AT_ONCE: usize = 16;
 
 /// Why an event was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -222,21 +226,21 @@ impl Driver {
         })
     }
 
-    /// Looks at every world that is not at rest, and ends every task that no world knows. Goes on past a world that
-    /// fails and returns what failed.
+    /// Ends every task that no world knows, and looks at every world that is not settled, some at a time. Goes on past a
+    /// world that fails and returns what failed; an error only if tasks or worlds could not be listed.
     pub async fn sweep(&self, now: Timestamp) -> Result<Vec<(WorldId, ApplyError)>, Unavailable> {
-        let mut failed = Vec::new();
-        for id in self.store.unsettled().await? {
-            if let Err(error) = self.look(&id, now).await {
-                failed.push((id, error));
+        let (mut failed, listed) = (Vec::new(), self.runtime.list().await);
+        for task in listed.iter().flatten() {
+            if let Err(error) = self.end_orphan(task).await {
+                failed.push((task.world.clone(), error.into()));
             }
         }
-        for task in self.runtime.list().await? {
-            if let Err(error) = self.end_orphan(&task).await {
-                failed.push((task.world, error.into()));
-            }
+        for some in self.store.unsettled().await?.chunks(SWEPT_AT_ONCE) {
+            let looks = join_all(some.iter().map(|id| self.look(id, now))).await;
+            let errors = some.iter().zip(looks).filter_map(|(id, looked)| Some((id.clone(), looked.err()?)));
+            failed.extend(errors);
         }
-        Ok(failed)
+        listed.map(|_| failed)
     }
 
     async fn end_orphan(&self, task: &RunningTask) -> Result<(), Unavailable> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     idle::{Evidence, Timers},
-    talk::{CardId, Follower, Told},
+    talk::{CardId, Follower, Place, Told},
     world::{Address, Archive, Generation, Person, Proof, StopWhy, TaskId},
 };
 
@@ -37,6 +37,8 @@ pub enum Event {
     },
     /// Somebody's answer shall go on being changed as the world changes.
     Follow(Follower),
+    /// People speak of the world there.
+    Place(Place),
     /// People were told.
     Told {
         /// What they were told.
@@ -182,6 +184,7 @@ impl Event {
             | Self::Keep { .. }
             | Self::Set { .. }
             | Self::Follow(_)
+            | Self::Place(_)
             | Self::Told { .. }
             | Self::Delete { .. }
             | Self::Erased

@@ -129,6 +129,7 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Keep { by, until } => keep(world, Asked { by, at: now }, until),
         Event::Set { timers } => set(world, timers),
         Event::Follow(follower) => Ok(World { talk: world.talk.followed_by(follower, now), ..world.clone() }),
+        Event::Place(place) => Ok(placed(world, place)),
         Event::Told { told, card } => Ok(told_of(world, told, card)),
         Event::Delete { by, typed } => delete(world, Asked { by, at: now }, &typed),
         Event::Launched { task, .. } => Ok(launched(world, task, now)),
@@ -229,6 +230,12 @@ fn set(world: &World, timers: Timers) -> Result<World, Refusal> {
     }
 }
 
+/// A world is spoken of where it was spoken of first.
+fn placed(world: &World, place: Place) -> World {
+    let place = world.talk.place.clone().or(Some(place));
+    World { talk: Talk { place, ..world.talk.clone() }, ..world.clone() }
+}
+
 fn told_of(world: &World, told: Told, card: Option<CardId>) -> World {
     World { talk: Talk { told: Some(told), card, ..world.talk.clone() }, ..world.clone() }
 }
@@ -295,6 +302,12 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
         // A launch is only lost once the runtime has had its time: the request may still be on its way.
         State::Starting { step: StartStep::Launching, .. } => world.clone(),
         State::Ending { task: None, deadline, .. } if now < *deadline => world.clone(),
+        // A runtime may not show at once what it has just accepted.
+        State::Starting { step: StartStep::Launched { .. }, deadline, .. }
+            if *how == Gone::NeverExisted && now < *deadline =>
+        {
+            world.clone()
+        }
         State::Starting { launch, step: StartStep::Launched { .. } | StartStep::Claimed { .. }, .. } => {
             settled(world, launch, Outcome::Failed(how.words()), &Then::Sleep, now)
         }

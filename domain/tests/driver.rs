@@ -17,7 +17,7 @@ use domain::{
     access::{Asker, Rules},
     commands::{
         self, Command, Context, Problem, Reply, create::Create, create::TimerChoices, delete::Delete,
-        export::Export, keep::Keep,
+        export::Export, keep::Keep, spec::Args,
     },
     driver::{Applied, ApplyError, Driver},
     effect::Orders,
@@ -974,4 +974,40 @@ fn valheim() -> Game {
         query: None,
         scripts: None,
     }
+}
+
+#[tokio::test]
+async fn rules_are_changed_by_those_who_manage_the_guild_and_hold_for_everybody_else() {
+    let (_, driver) = outside("awake").await;
+    let member = |roles: &[&str], manages| Asker::Member {
+        id: "5".into(),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        manages,
+    };
+    let mut told = String::new();
+    for (asker, command, options) in [
+        (member(&[], false), "access allow", vec![("action", "stop"), ("who", "role:7")]),
+        (member(&[], true), "access deny", vec![("action", "stop"), ("who", "role:7")]),
+        (member(&[], true), "access allow", vec![("action", "access"), ("who", "role:7")]),
+        (member(&[], true), "access allow", vec![("action", "stop"), ("who", "role:7")]),
+        (member(&[], true), "access deny", vec![("action", "stop"), ("who", "everyone")]),
+        (member(&["8"], false), "world stop", vec![("name", "valhalla")]),
+        (member(&["7"], false), "world stop", vec![("name", "valhalla")]),
+        (member(&[], false), "world settings", vec![("name", "valhalla"), ("sleep-after", "5m")]),
+    ] {
+        let options = options.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let command = commands::read(command, &Args(options.collect())).unwrap();
+        let context = Context { asker, ..context("eve", 500) };
+        told += &format!("{}\n", answer(commands::run(command, &context, &driver).await));
+    }
+    expect![[r#"
+        Denied: `access` is for those who manage the server (ask one of them, or have them allow it to you: `access allow`)
+        Refused: `stop` is for everyone, so it cannot be taken back from one (allow it to those who shall have it, and deny it to everyone)
+        Refused: who may do what is changed by those who manage the server, and by nobody else (allow other actions)
+        Rules({Stop: {Everyone, Role("7")}})
+        Rules({Stop: {Role("7")}})
+        Denied: `stop` is for role 7 and those who manage the server (ask one of them, or have them allow it to you: `access allow`)
+        `valhalla` is going to sleep: saving first (2 players on it)
+        Denied: `settings` is for those who manage the server (ask one of them, or have them allow it to you: `access allow`)
+    "#]].assert_eq(&told);
 }

@@ -27,6 +27,7 @@ const EVENTS: &[&str] = &[
     "set",
     "follow 90000",
     "told",
+    "place",
     "delete eve valhalla",
     "delete eve x",
     "launched",
@@ -177,7 +178,7 @@ fn is_deleted(world: &World) -> bool {
 }
 
 fn is_talk(event: &Event) -> bool {
-    matches!(event, Event::Follow(_) | Event::Told { .. })
+    matches!(event, Event::Follow(_) | Event::Place(_) | Event::Told { .. })
 }
 
 fn is_only_talk(world: &World, next: &World) -> bool {

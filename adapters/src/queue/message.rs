@@ -87,10 +87,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         check("", expect!["the message cannot be read: EOF while parsing a value"]);
-        check(
-            "[[[[",
-            expect!["the message cannot be read: invalid type: sequence, expected u64"],
-        );
+        check("[[[[", expect!["the message cannot be read: invalid type: sequence, expected u64"]);
         check("{}", expect!["the message cannot be read: missing field `v`"]);
         check(r#"{"v":0}"#, expect!["the message cannot be read: no message has version 0"]);
         check(
@@ -100,9 +97,7 @@ mod tests {
         check(r#"{"v":1}"#, expect!["the message cannot be read: missing field `world`"]);
         check(
             r#"{"v":1,"world":"w","force":true}"#,
-            expect![
-                "the message cannot be read: unknown field `force`, expected `v` or `world`"
-            ],
+            expect!["the message cannot be read: unknown field `force`, expected `v` or `world`"],
         );
         check(
             r#"{"v":1,"world":"../w"}"#,

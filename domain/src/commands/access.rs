@@ -1,4 +1,4 @@
-//! `access`: shows or changes who may do what. It is changed by those who manage the guild, and whom they allow it to.
+//! `access`: shows or changes who may do what. It is changed by those who manage the guild alone.
 
 use std::collections::BTreeSet;
 
@@ -88,6 +88,14 @@ pub(super) async fn run(access: &Access, context: &Context, driver: &Driver) -> 
 }
 
 fn changed(rules: &Rules, access: &Access) -> Result<Rules, Problem> {
+    if let Access::Allow(Action::Access, _)
+    | Access::Deny(Action::Access, _)
+    | Access::Reset(Action::Access) = access
+    {
+        // Whoever may change the rules may allow everything to themselves.
+        let text = "who may do what is changed by those who manage the server, and by nobody else";
+        return Err(Problem::new(ProblemKind::Refused, text, "allow other actions"));
+    }
     let with = |action: Action, who: BTreeSet<Who>| {
         let mut rules = rules.clone();
         rules.0.insert(action, who);
@@ -111,7 +119,15 @@ fn changed(rules: &Rules, access: &Access) -> Result<Rules, Problem> {
         }
         Access::Deny(action, who) => {
             let mut allowed = rules.allowed(*action);
-            allowed.remove(who);
+            if !allowed.remove(who) && allowed.contains(&Who::Everyone) {
+                let text =
+                    format!("`{}` is for everyone, so it cannot be taken back from one", action.word());
+                return Err(Problem::new(
+                    ProblemKind::Refused,
+                    text,
+                    "allow it to those who shall have it, and deny it to everyone",
+                ));
+            }
             with(*action, allowed)
         }
         Access::Reset(action) => {

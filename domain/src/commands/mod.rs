@@ -107,9 +107,10 @@ pub struct Context {
 }
 
 impl Context {
-    /// Returns `event`, and the wish to have the answer changed as the world goes on.
+    /// Returns `event`, where it was asked for, and the wish to have the answer changed as the world goes on.
     fn followed(&self, event: Event) -> Vec<Event> {
-        [event].into_iter().chain(self.follower.clone().map(Event::Follow)).collect()
+        let place = self.place.clone().map(Event::Place);
+        [event].into_iter().chain(place).chain(self.follower.clone().map(Event::Follow)).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use domain::{
     event::{Event, Gone},
     idle::{Evidence, Timers},
     lifecycle::{NewWorld, create, step},
-    talk::{CardId, Follower, ReplyId, Told},
+    talk::{CardId, Follower, Place, ReplyId, Told},
     world::{
         Address, Archive, ArchiveId, GameId, Generation, GuildId, Person, Proof, Sha256, StopWhy, TaskId,
         World, WorldId, WorldName,
@@ -105,6 +105,7 @@ pub(crate) fn event(text: &str, world: &World) -> Event {
             reply: ReplyId::parse("reply").unwrap(),
             until: at(until.parse().unwrap()),
         }),
+        ["place"] => Event::Place(Place::parse("hall").unwrap()),
         ["told"] => Event::Told {
             told: Told { generation, sentence: "so it is".into() },
             card: CardId::parse("card").ok(),
