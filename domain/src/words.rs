@@ -10,11 +10,13 @@ use crate::{
     world::{Asked, Outcome, Proof, StartStep, State, StopStep, StopWhy, Then, World},
 };
 
-/// Returns `duration` in its one or two largest units: `45 s`, `3 min`, `2 h 5 min`.
+/// Returns `duration` in its one or two largest units: `45 s`, `3 min`, `2 h 5 min`, `7 d`.
 pub fn length(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
     match (hours, minutes) {
+        (48.., _) if hours.is_multiple_of(24) => format!("{} d", hours / 24),
+        (48.., _) => format!("{} d {} h", hours / 24, hours % 24),
         (0, 0) => format!("{seconds} s"),
         (0, 1..5) if !seconds.is_multiple_of(60) => format!("{minutes} min {} s", seconds % 60),
         (0, _) => format!("{minutes} min"),
@@ -191,8 +193,8 @@ mod tests {
 
     #[test]
     fn lengths_read_well() {
-        let all: Vec<_> = [0, 45, 60, 90, 600, 7500, 7200].map(|s| length(Duration::from_secs(s))).into();
-        expect!["0 s, 45 s, 1 min, 1 min 30 s, 10 min, 2 h 5 min, 2 h"].assert_eq(&all.join(", "));
+        let all: Vec<_> = [0, 45, 60, 90, 600, 7500, 7200, 604_800, 180_000].map(|s| length(Duration::from_secs(s))).into();
+        expect!["0 s, 45 s, 1 min, 1 min 30 s, 10 min, 2 h 5 min, 2 h, 7 d, 2 d 2 h"].assert_eq(&all.join(", "));
     }
 
     #[test]

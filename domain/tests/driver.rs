@@ -810,7 +810,7 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         last port too high: BadInput: port 65535 leaves no room for the ports of Valheim (choose one from 1024 to 65000)
         name taken: Refused: there is a world `valhalla` already (choose another name, or delete that one first)
         link too short: BadInput: a link cannot last 59 s (choose 1 minute to 30 days)
-        link too long: BadInput: a link cannot last 744 h (choose 1 minute to 30 days)
+        link too long: BadInput: a link cannot last 31 d (choose 1 minute to 30 days)
         archive not there: NotFound: the archive a1 of `valhalla` is not where it was put (look for the file among the archives)
         no games: NotFound: there is no game `valheim` (the catalogue is empty)
     "#]].assert_eq(&problems);

@@ -218,7 +218,7 @@ async fn a_world_goes_to_sleep_and_its_archive_can_be_had() {
         expect![[r#"
         (only you see this)
         | Archive
-        | Archive 1800000200000-g1 of `valhalla` (1.4 MB); the link works for 168 h.
+        | Archive 1800000200000-g1 of `valhalla` (1.4 MB); the link works for 7 d.
         | `memory://w-2/1800000200000-g1`
         | It works until <t:1800608520:f>, <t:1800608520:R>, for whoever has it.
         | SHA-256: `0707070707070707070707070707070707070707070707070707070707070707`"#]],
