@@ -1,0 +1,247 @@
+//! The figures as a table in Markdown.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::{
+    in_process::Parts,
+    spread::{Spread, Time},
+    start::{Start, Starts},
+    warm::{Interacted, Warm},
+};
+use crate::shell::command;
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) machine: Machine,
+    pub(super) starts: Starts,
+    pub(super) parts: Vec<Parts>,
+    pub(super) warm: Warm,
+}
+
+/// Where and when it was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Machine {
+    date: String,
+    commit: String,
+    architecture: &'static str,
+    processor: String,
+    processors: usize,
+    kernel: String,
+    compiler: String,
+    /// How many programs wanted a processor on average, over the minute before.
+    load: f64,
+}
+
+impl Machine {
+    /// Looks at this machine.
+    pub(super) fn look() -> Result<Self> {
+        let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("reading {path}"));
+        let cpus = read("/proc/cpuinfo")?;
+        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let changed = !said("git", &["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+        let commit = said("git", &["rev-parse", "--short", "HEAD"])?;
+        Ok(Self {
+            date: said("date", &["-u", "+%Y-%m-%d"])?,
+            commit: if changed { format!("{commit}, with changes") } else { commit },
+            architecture: std::env::consts::ARCH,
+            processor: model.map_or("an unnamed processor", |(_, name)| name).to_owned(),
+            processors: std::thread::available_parallelism()?.get(),
+            kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            compiler: said("rustc", &["--version"])?.split(" (").next().unwrap_or_default().to_owned(),
+            load: read("/proc/loadavg")?.split(' ').next().unwrap_or_default().parse()?,
+        })
+    }
+}
+
+/// Returns what a program says.
+fn said(program: &str, arguments: &[&str]) -> Result<String> {
+    let done = command(program, arguments).output().with_context(|| format!("running {program}"))?;
+    ensure!(done.status.success(), "{program} fails ({})", done.status);
+    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+}
+
+impl Report {
+    /// Returns the tables.
+    pub(super) fn table(&self) -> String {
+        let Machine { date, commit, architecture, processor, processors, kernel, compiler, load } = &self.machine;
+        let mut text = format!(
+            "Measured on {date} at commit {commit}: {architecture}, {processors} × {processor}, Linux {kernel}, {compiler}; \
+             load before it {load:.1}.\n\n"
+        );
+        text += &rows(&self.start_rows());
+        text += "\n";
+        text += &rows(&self.interaction_rows());
+        text
+    }
+
+    fn start_rows(&self) -> Vec<Vec<String>> {
+        let Self { starts, warm, .. } = self;
+        let hello = starts.programs.first();
+        let times = |start: &Start| {
+            let own = |start: &Start| start.first_poll_alone.unwrap_or(start.first_poll).median;
+            let least = hello.map_or(0, own);
+            if least == 0 { String::new() } else { format!("{:.1} ×", own(start) as f64 / least as f64) }
+        };
+        let column = |head: &str, cell: &dyn Fn(&Start) -> String| {
+            let mut row = vec![head.to_owned()];
+            row.extend(starts.programs.iter().map(cell));
+            row
+        };
+        let after = |start: &Start| match start.program {
+            "hello" => memory(warm.hello_memory.resident_kib, warm.hello_memory.peak_kib),
+            "interactions" => memory(warm.memory.resident_kib, warm.memory.peak_kib),
+            _ => "".to_owned(),
+        };
+        let count = hello.map_or(0, |hello| hello.first_poll.count);
+        vec![
+            column(&format!("start, {count} times"), &|start| format!("`{}`", start.program)),
+            column("process start → first poll, secrets from the emulator", &|start| {
+                start.first_poll_alone.map_or("no secrets".to_owned(), |_| full(&start.first_poll))
+            }),
+            column("the same, secrets lying ready", &|start| {
+                full(&start.first_poll_alone.unwrap_or(start.first_poll))
+            }),
+            column("in terms of `hello`", &times),
+            column("processor time until then", &|start| full(&start.processor)),
+            column("resident at the first poll (peak)", &|start| {
+                memory(start.memory.resident_kib, start.memory.peak_kib)
+            }),
+            column(&format!("resident after {} interactions (peak)", warm.events), &after),
+            column("program", &|start| mib(start.size.program)),
+            column("as a bundle: `bootstrap` in a .zip", &|start| mib(start.size.zipped)),
+        ]
+    }
+
+    fn interaction_rows(&self) -> Vec<Vec<String>> {
+        type Cell<'a> = &'a dyn Fn(&Interacted, &Parts) -> String;
+        let pairs = || self.warm.interactions.iter().zip(&self.parts);
+        let column = |head: &str, cell: Cell<'_>| {
+            let mut row = vec![head.to_owned()];
+            row.extend(pairs().map(|(whole, parts)| cell(whole, parts)));
+            row
+        };
+        let count = self.warm.interactions.first().map_or(0, |whole| whole.total.count);
+        let part = |spread: &Spread, whole: &Interacted| {
+            let share = spread.median as f64 / whole.total.median.max(1) as f64;
+            format!("{} ({:.1} %)", full(spread), 100.0 * share)
+        };
+        vec![
+            column(&format!("a warm interaction, {count} times"), &|whole, _| format!("`{}`", whole.interaction)),
+            column("bytes", &|_, parts| parts.body_bytes.to_string()),
+            column("calls of AWS", &|whole, _| match whole.calls.as_slice() {
+                [] => "none".to_owned(),
+                calls => calls.join(", "),
+            }),
+            column("**event → answer**", &|whole, _| format!("**{}**", full(&whole.total))),
+            column("signature check", &|whole, parts| part(&parts.signature, whole)),
+            column("– bare Ed25519 check", &|_, parts| full(&parts.bare_ed25519)),
+            column("rules", &|whole, parts| part(&parts.rules, whole)),
+            column("I/O: the rest", &|whole, parts| Time(io(whole, parts)).to_string()),
+            column("– what `hello` takes for the same event", &|whole, _| full(&whole.hello)),
+            column("– the same calls without any SDK", &|whole, _| full(&whole.bare_calls)),
+            column("– what is left: router, SDK, logs", &|whole, parts| {
+                let others = Time::new(whole.hello.median).0 + Time::new(whole.bare_calls.median).0;
+                Time(io(whole, parts) - others).to_string()
+            }),
+            column("processor time, on average (`hello`)", &|whole, _| {
+                format!("{} ({})", Time::new(whole.processor_ns), Time::new(whole.hello_processor_ns))
+            }),
+        ]
+    }
+}
+
+/// Returns what neither the signature nor the rules take, in nanoseconds.
+fn io(whole: &Interacted, parts: &Parts) -> i64 {
+    [parts.signature, parts.rules].iter().fold(Time::new(whole.total.median).0, |left, part| {
+        left - Time::new(part.median).0
+    })
+}
+
+/// Returns the median, with the least and what 99 of 100 stay below; of few measurements, the worst.
+fn full(spread: &Spread) -> String {
+    let Spread { count, min, median, p99, worst } = *spread;
+    let high = if count < 100 { worst } else { p99 };
+    format!("{} [{} – {}]", Time::new(median), Time::new(min), Time::new(high))
+}
+
+fn memory(resident_kib: u64, peak_kib: u64) -> String {
+    format!("{} ({})", mib(resident_kib * 1024), mib(peak_kib * 1024))
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
+}
+
+/// Returns rows as a table in Markdown, the first one as its head, numbers to the right.
+fn rows(rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+        if at == 0 {
+            let _ = writeln!(text, "| --- |{}", " --: |".repeat(row.len().saturating_sub(1)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::program::{Memory, Size};
+    use expect_test::expect;
+
+    #[test]
+    fn the_tables_set_each_part_beside_what_it_could_cost_at_least() {
+        let spread = |us: u64| Spread { count: 1000, min: us * 900, median: us * 1000, p99: us * 2000, worst: us * 9000 };
+        let few = |us: u64| Spread { count: 30, ..spread(us) };
+        let memory = Memory { resident_kib: 2048, peak_kib: 3072 };
+        let start = |program, first_poll, first_poll_alone: Option<u64>| Start {
+            program,
+            first_poll: few(first_poll),
+            first_poll_alone: first_poll_alone.map(few),
+            processor: few(1000),
+            memory,
+            size: Size { program: 1 << 20, zipped: 1 << 19 },
+        };
+        let programs = vec![start("hello", 2000, None), start("interactions", 9000, Some(5000))];
+        let report = Report {
+            machine: Machine {
+                date: "2026-11-21".into(),
+                commit: "abc1234".into(),
+                architecture: "x86_64",
+                processor: "Example".into(),
+                processors: 2,
+                kernel: "6.18".into(),
+                compiler: "rustc 1.95.0".into(),
+                load: 0.25,
+            },
+            starts: Starts { programs, secrets: few(4000) },
+            parts: vec![Parts {
+                interaction: "/world start",
+                body_bytes: 1500,
+                signature: spread(40),
+                bare_ed25519: spread(30),
+                rules: spread(60),
+            }],
+            warm: Warm {
+                interactions: vec![Interacted {
+                    interaction: "/world start",
+                    total: spread(10_000),
+                    hello: spread(200),
+                    calls: vec!["BatchGetItem".into(), "PutItem".into(), "SendMessage".into()],
+                    bare_calls: spread(9_000),
+                    processor_ns: 1_000_000,
+                    hello_processor_ns: 100_000,
+                }],
+                events: 3000,
+                memory,
+                hello_memory: memory,
+            },
+        };
+        expect![""].assert_eq(&report.table());
+    }
+}

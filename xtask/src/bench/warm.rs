@@ -1,0 +1,167 @@
+//! Interactions at a function that is awake, through an emulated Runtime API and against the emulated account.
+//!
+//! In each round the minimal program gets the same event, and the emulator the same calls without any SDK, so that what
+//! else the machine does hits all of them alike.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    Interrupt,
+    account::{Account, Call},
+    discord::{Discord, Interaction},
+    program::{Instance, Memory, Program},
+    spread::Spread,
+};
+
+/// How often each interaction is made.
+pub(super) const ROUNDS: usize = 1_000;
+
+/// How often before it counts: connections are made, and memory is there.
+const WARM_UP: usize = 50;
+
+/// How many messages wait in the emulator's queue at most, which gets slow with many.
+const MOST_MESSAGES: usize = 100;
+
+/// The interactions that are measured.
+pub(super) const KINDS: [Interaction; 3] = [Interaction::Ping, Interaction::Status, Interaction::Start];
+
+/// One interaction.
+#[derive(Debug, Serialize)]
+pub(super) struct Interacted {
+    /// What was done.
+    pub(super) interaction: &'static str,
+    /// From the event to the answer.
+    pub(super) total: Spread,
+    /// The minimal program's answer to the same event.
+    pub(super) hello: Spread,
+    /// The calls that the function made for it.
+    pub(super) calls: Vec<String>,
+    /// The same calls, one after the other, without any SDK.
+    pub(super) bare_calls: Spread,
+    /// The function's processor time, on average.
+    pub(super) processor_ns: u64,
+    /// The minimal program's.
+    pub(super) hello_processor_ns: u64,
+}
+
+/// All interactions, and what the programs have resident after them.
+#[derive(Debug, Serialize)]
+pub(super) struct Warm {
+    /// One for each of [`KINDS`].
+    pub(super) interactions: Vec<Interacted>,
+    /// How many events each program was given.
+    pub(super) events: usize,
+    /// What the function has resident then.
+    pub(super) memory: Memory,
+    /// What the minimal program has.
+    pub(super) hello_memory: Memory,
+}
+
+struct Stage<'a> {
+    hello: Instance,
+    function: Instance,
+    account: &'a Account,
+    discord: &'a Discord,
+    /// Puts the world to sleep, however far its start is.
+    asleep: Call,
+    events: usize,
+}
+
+/// Measures every interaction.
+pub(super) fn measure(
+    hello: &Program,
+    function: &Program,
+    account: &Account,
+    discord: &Discord,
+    interrupt: &Interrupt,
+) -> Result<Warm> {
+    let env = account.environment(discord);
+    let (hello, function) = (hello.start(&env)?, function.start(&env)?);
+    interact(&function, discord, Interaction::Create)?;
+    let asleep = account.rewrite_world()?;
+    let mut stage = Stage { hello, function, account, discord, asleep, events: 1 };
+    let mut interactions = Vec::new();
+    for kind in KINDS {
+        interactions.push(stage.measure(kind, interrupt)?);
+    }
+    let (memory, hello_memory) = (stage.function.memory()?, stage.hello.memory()?);
+    Ok(Warm { interactions, events: stage.events, memory, hello_memory })
+}
+
+impl Stage<'_> {
+    fn measure(&mut self, kind: Interaction, interrupt: &Interrupt) -> Result<Interacted> {
+        let calls = self.calls(kind)?;
+        let (mut total, mut hello, mut bare_calls) = (vec![], vec![], vec![]);
+        let mut processor = [self.function.processor()?, self.hello.processor()?];
+        for round in 0..WARM_UP + ROUNDS {
+            interrupt.check()?;
+            if round == WARM_UP {
+                processor = [self.function.processor()?, self.hello.processor()?];
+            }
+            self.prepare(round)?;
+            let event = self.discord.says(kind).event();
+            let (_, hello_took) = self.hello.invoke(&event)?;
+            let (answer, took) = self.function.invoke(&event)?;
+            expect(kind, &answer)?;
+            self.events += 1;
+            let bare = calls.iter().map(|call| Ok(self.account.call(call)?.1)).sum::<Result<Duration>>()?;
+            if round >= WARM_UP {
+                total.push(took);
+                hello.push(hello_took);
+                bare_calls.push(bare);
+            }
+        }
+        let each = |before: Duration, after: Duration| {
+            u64::try_from((after.saturating_sub(before) / ROUNDS as u32).as_nanos()).unwrap_or(u64::MAX)
+        };
+        Ok(Interacted {
+            interaction: kind.name(),
+            total: total.into_iter().collect(),
+            hello: hello.into_iter().collect(),
+            calls: calls.into_iter().map(|call| call.action).collect(),
+            bare_calls: bare_calls.into_iter().collect(),
+            processor_ns: each(processor[0], self.function.processor()?),
+            hello_processor_ns: each(processor[1], self.hello.processor()?),
+        })
+    }
+
+    /// Lets each round find the same: a world that is asleep, and a short queue.
+    fn prepare(&self, round: usize) -> Result<()> {
+        if round.is_multiple_of(MOST_MESSAGES) {
+            self.account.empty_queue()?;
+        }
+        self.account.call(&self.asleep).map(drop)
+    }
+
+    /// Returns the calls that the function makes for an interaction, which can be made again without it.
+    fn calls(&mut self, kind: Interaction) -> Result<Vec<Call>> {
+        self.prepare(0)?;
+        self.events += 1;
+        let calls = self.account.calls_of(|| interact(&self.function, self.discord, kind))?;
+        let most = match kind {
+            Interaction::Ping => 0,
+            Interaction::Status => 1,
+            Interaction::Start | Interaction::Create => 3,
+        };
+        let actions: Vec<_> = calls.iter().map(|call| call.action.clone()).collect();
+        ensure!(calls.len() == most, "{} makes the calls {actions:?} instead of {most}", kind.name());
+        // The write is conditional on what was read; its unconditional sister writes as much.
+        let again = |call: Call| if call.action == self.asleep.action { self.asleep.clone() } else { call };
+        Ok(calls.into_iter().map(again).collect())
+    }
+}
+
+fn interact(function: &Instance, discord: &Discord, kind: Interaction) -> Result<()> {
+    expect(kind, &function.invoke(&discord.says(kind).event())?.0)
+}
+
+/// Fails unless the function answered as it should.
+fn expect(kind: Interaction, answer: &Value) -> Result<()> {
+    ensure!(answer["statusCode"] == 200, "{} is answered by {answer}", kind.name());
+    let body = answer["body"].as_str().context("an answer without body")?;
+    kind.expect(&serde_json::from_str(body)?)
+}
