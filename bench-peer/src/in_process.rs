@@ -100,13 +100,11 @@ impl Bench {
         for _ in 0..asked.rounds {
             // Each round finds the same world, new and asleep.
             let driver = self.driver(&asked.create).await?;
-            let (checked, took) = timed(|| {
-                UnparsedPublicKey::new(&ED25519, &self.raw_key).verify(&message, &raw_signature)
-            });
+            let (checked, took) =
+                timed(|| UnparsedPublicKey::new(&ED25519, &self.raw_key).verify(&message, &raw_signature));
             ensure!(checked.is_ok(), "the bare check fails");
             told.bare_ed25519.push(took);
-            let (at, took) =
-                timed(|| verify(&self.key, request.signed(), request.body.as_bytes(), self.now));
+            let (at, took) = timed(|| verify(&self.key, request.signed(), request.body.as_bytes(), self.now));
             told.signature.push(took);
             let at = at?;
             let begun = Instant::now();

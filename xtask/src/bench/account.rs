@@ -45,7 +45,8 @@ impl Account {
         account.queue_url = queue["QueueUrl"].as_str().context("the queue has no URL")?.to_owned();
         // A secret of nobody's, as long as a real one.
         for (name, value) in [("launch-secret", "5e".repeat(32)), ("api-token", "7a".repeat(32))] {
-            let parameter = json!({ "Name": format!("/dormouse/{name}"), "Value": value, "Type": "SecureString" });
+            let parameter =
+                json!({ "Name": format!("/dormouse/{name}"), "Value": value, "Type": "SecureString" });
             account.make("ssm", "PutParameter", parameter)?;
         }
         Ok(account)
@@ -143,7 +144,7 @@ fn table() -> Value {
     json!({
         "TableName": TABLE,
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": ["pk", "sk", "unsettled", "id"].map(text),
+        "AttributeDefinitions": (["pk", "sk", "unsettled", "id"].map(text)),
         "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
         "GlobalSecondaryIndexes": [{
             "IndexName": "unsettled",

@@ -112,7 +112,8 @@ impl Discord {
 impl Signed {
     /// Returns the event that the function's URL makes of it: payload format 2.0.
     pub(super) fn event(&self) -> Value {
-        let (path, host) = ("/discord/interactions", "abcdefghijklmnopqrstuvwxyz012345.lambda-url.us-east-1.on.aws");
+        let (path, host) =
+            ("/discord/interactions", "abcdefghijklmnopqrstuvwxyz012345.lambda-url.us-east-1.on.aws");
         json!({
             "version": "2.0",
             "routeKey": "$default",

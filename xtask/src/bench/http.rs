@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn requests_are_read_one_after_the_other() {
-        let mut wire: &[u8] = b"POST /a HTTP/1.1\r\ncontent-length: 2\r\nX: y\r\n\r\nhiGET /b HTTP/1.1\r\n\r\n";
+        let mut wire: &[u8] =
+            b"POST /a HTTP/1.1\r\ncontent-length: 2\r\nX: y\r\n\r\nhiGET /b HTTP/1.1\r\n\r\n";
         let mut next = || read(&mut wire).unwrap().map(|r| (r.method, r.path, r.body));
         assert_eq!(next(), Some(("POST".into(), "/a".into(), b"hi".to_vec())));
         assert_eq!(next(), Some(("GET".into(), "/b".into(), vec![])));
@@ -167,7 +168,15 @@ mod tests {
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS));
         let large = "GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n";
         let chunked = "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        for wire in [&endless, &many, large, chunked, "GET\r\n\r\n", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nx\r\n\r\n"] {
+        for wire in [
+            &endless,
+            &many,
+            large,
+            chunked,
+            "GET\r\n\r\n",
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.1\r\nx\r\n\r\n",
+        ] {
             assert!(read(&mut wire.as_bytes()).is_err(), "{wire:.40}");
         }
     }

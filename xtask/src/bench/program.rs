@@ -35,6 +35,8 @@ pub(super) struct Memory {
     pub(super) resident_kib: u64,
     /// The most that it has had.
     pub(super) peak_kib: u64,
+    /// What it has resident that is not a page of a file.
+    pub(super) own_kib: u64,
 }
 
 /// How large a program is, in bytes.
@@ -107,7 +109,7 @@ impl Instance {
             let number = line.and_then(|line| line.trim_end_matches("kB").trim().parse().ok());
             number.with_context(|| format!("no {name} in /proc/PID/status"))
         };
-        Ok(Memory { resident_kib: field("VmRSS:")?, peak_kib: field("VmHWM:")? })
+        Ok(Memory { resident_kib: field("VmRSS:")?, peak_kib: field("VmHWM:")?, own_kib: field("RssAnon:")? })
     }
 
     /// Returns the processor time of all its threads so far.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     in_process::Parts,
+    program::Memory,
     spread::{Spread, Time},
     start::{Start, Starts},
     warm::{Interacted, Warm},
@@ -67,7 +68,8 @@ fn said(program: &str, arguments: &[&str]) -> Result<String> {
 impl Report {
     /// Returns the tables.
     pub(super) fn table(&self) -> String {
-        let Machine { date, commit, architecture, processor, processors, kernel, compiler, load } = &self.machine;
+        let Machine { date, commit, architecture, processor, processors, kernel, compiler, load } =
+            &self.machine;
         let mut text = format!(
             "Measured on {date} at commit {commit}: {architecture}, {processors} × {processor}, Linux {kernel}, {compiler}; \
              load before it {load:.1}.\n\n"
@@ -92,8 +94,8 @@ impl Report {
             row
         };
         let after = |start: &Start| match start.program {
-            "hello" => memory(warm.hello_memory.resident_kib, warm.hello_memory.peak_kib),
-            "interactions" => memory(warm.memory.resident_kib, warm.memory.peak_kib),
+            "hello" => memory(warm.hello_memory),
+            "interactions" => memory(warm.memory),
             _ => "".to_owned(),
         };
         let count = hello.map_or(0, |hello| hello.first_poll.count);
@@ -107,10 +109,8 @@ impl Report {
             }),
             column("in terms of `hello`", &times),
             column("processor time until then", &|start| full(&start.processor)),
-            column("resident at the first poll (peak)", &|start| {
-                memory(start.memory.resident_kib, start.memory.peak_kib)
-            }),
-            column(&format!("resident after {} interactions (peak)", warm.events), &after),
+            column("resident at the first poll", &|start| memory(start.memory)),
+            column(&format!("resident after {} interactions", warm.events), &after),
             column("program", &|start| mib(start.size.program)),
             column("as a bundle: `bootstrap` in a .zip", &|start| mib(start.size.zipped)),
         ]
@@ -130,7 +130,9 @@ impl Report {
             format!("{} ({:.1} %)", full(spread), 100.0 * share)
         };
         vec![
-            column(&format!("a warm interaction, {count} times"), &|whole, _| format!("`{}`", whole.interaction)),
+            column(&format!("a warm interaction, {count} times"), &|whole, _| {
+                format!("`{}`", whole.interaction)
+            }),
             column("bytes", &|_, parts| parts.body_bytes.to_string()),
             column("calls of AWS", &|whole, _| match whole.calls.as_slice() {
                 [] => "none".to_owned(),
@@ -156,9 +158,9 @@ impl Report {
 
 /// Returns what neither the signature nor the rules take, in nanoseconds.
 fn io(whole: &Interacted, parts: &Parts) -> i64 {
-    [parts.signature, parts.rules].iter().fold(Time::new(whole.total.median).0, |left, part| {
-        left - Time::new(part.median).0
-    })
+    [parts.signature, parts.rules]
+        .iter()
+        .fold(Time::new(whole.total.median).0, |left, part| left - Time::new(part.median).0)
 }
 
 /// Returns the median, with the least and what 99 of 100 stay below; of few measurements, the worst.
@@ -168,8 +170,11 @@ fn full(spread: &Spread) -> String {
     format!("{} [{} – {}]", Time::new(median), Time::new(min), Time::new(high))
 }
 
-fn memory(resident_kib: u64, peak_kib: u64) -> String {
-    format!("{} ({})", mib(resident_kib * 1024), mib(peak_kib * 1024))
+/// Returns what is resident, how much of it is not the program's file, and the most that was.
+fn memory(memory: Memory) -> String {
+    let Memory { resident_kib, peak_kib, own_kib } = memory;
+    let [resident, peak, own] = [resident_kib, peak_kib, own_kib].map(|kib| mib(kib * 1024));
+    format!("{resident} (own {own}, peak {peak})")
 }
 
 fn mib(bytes: u64) -> String {
@@ -191,14 +196,20 @@ fn rows(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::program::{Memory, Size};
+    use crate::bench::program::Size;
     use expect_test::expect;
 
     #[test]
     fn the_tables_set_each_part_beside_what_it_could_cost_at_least() {
-        let spread = |us: u64| Spread { count: 1000, min: us * 900, median: us * 1000, p99: us * 2000, worst: us * 9000 };
+        let spread = |us: u64| Spread {
+            count: 1000,
+            min: us * 900,
+            median: us * 1000,
+            p99: us * 2000,
+            worst: us * 9000,
+        };
         let few = |us: u64| Spread { count: 30, ..spread(us) };
-        let memory = Memory { resident_kib: 2048, peak_kib: 3072 };
+        let memory = Memory { resident_kib: 2048, peak_kib: 3072, own_kib: 1024 };
         let start = |program, first_poll, first_poll_alone: Option<u64>| Start {
             program,
             first_poll: few(first_poll),

@@ -117,7 +117,10 @@ fn headers() -> Vec<(&'static str, String)> {
         ("Content-Type", "application/json".to_owned()),
         ("Lambda-Runtime-Aws-Request-Id", "00000000-0000-4000-8000-000000000000".to_owned()),
         ("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string()),
-        ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:bench".to_owned()),
+        (
+            "Lambda-Runtime-Invoked-Function-Arn",
+            "arn:aws:lambda:us-east-1:123456789012:function:bench".to_owned(),
+        ),
         ("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000;Sampled=0".to_owned()),
     ]
 }

@@ -33,7 +33,9 @@ impl Spread {
 
 impl FromIterator<Duration> for Spread {
     fn from_iter<I: IntoIterator<Item = Duration>>(measured: I) -> Self {
-        Self::of(measured.into_iter().map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)).collect())
+        Self::of(
+            measured.into_iter().map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)).collect(),
+        )
     }
 }
 
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_time_has_three_digits_that_count() {
-        let shown = [0, 5_040, 24_600, 999_400, 1_234_000, 45_678_000, -300_000].map(|ns| Time(ns).to_string());
+        let shown =
+            [0, 5_040, 24_600, 999_400, 1_234_000, 45_678_000, -300_000].map(|ns| Time(ns).to_string());
         assert_eq!(shown, ["0.0 µs", "5.0 µs", "25 µs", "999 µs", "1.23 ms", "45.7 ms", "-300 µs"]);
     }
 }

@@ -105,9 +105,10 @@ impl Measured {
 /// Returns the call by which a function reads its secrets.
 fn secrets_call(program: &Program, env: &[(String, String)], account: &Account) -> Result<Call> {
     let mut calls = account.calls_of(|| program.start(env).map(drop))?;
-    calls.pop().filter(|call| call.action == "GetParameters" && calls.is_empty()).with_context(|| {
-        format!("{} makes other calls at its start than one for its secrets", program.name)
-    })
+    calls
+        .pop()
+        .filter(|call| call.action == "GetParameters" && calls.is_empty())
+        .with_context(|| format!("{} makes other calls at its start than one for its secrets", program.name))
 }
 
 /// Returns a server that gives this answer to everything.
