@@ -120,11 +120,6 @@ impl Account {
         let body = json!({ "TableName": TABLE, "Item": item });
         Ok(Call { service: "dynamodb".to_owned(), action: "PutItem".to_owned(), body })
     }
-
-    /// Takes every message from the queue.
-    pub(super) fn empty_queue(&self) -> Result<()> {
-        self.make("sqs", "PurgeQueue", json!({ "QueueUrl": self.queue_url })).map(drop)
-    }
 }
 
 /// Returns what the service's actions are called by, and how its requests are typed.

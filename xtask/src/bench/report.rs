@@ -102,13 +102,16 @@ impl Report {
         vec![
             column(&format!("start, {count} times"), &|start| format!("`{}`", start.program)),
             column("process start → first poll, secrets from the emulator", &|start| {
-                start.first_poll_alone.map_or("no secrets".to_owned(), |_| full(&start.first_poll))
+                start.first_poll_alone.map_or("no secrets".to_owned(), |_| start.first_poll.to_string())
+            }),
+            column("– the emulator's telling of them, without any SDK", &|start| {
+                start.first_poll_alone.map_or(String::new(), |_| starts.secrets.to_string())
             }),
             column("the same, secrets lying ready", &|start| {
-                full(&start.first_poll_alone.unwrap_or(start.first_poll))
+                start.first_poll_alone.unwrap_or(start.first_poll).to_string()
             }),
-            column("in terms of `hello`", &times),
-            column("processor time until then", &|start| full(&start.processor)),
+            column("in proportion to `hello`", &times),
+            column("processor time until then", &|start| start.processor.to_string()),
             column("resident at the first poll", &|start| memory(start.memory)),
             column(&format!("resident after {} interactions", warm.events), &after),
             column("program", &|start| mib(start.size.program)),
@@ -127,7 +130,7 @@ impl Report {
         let count = self.warm.interactions.first().map_or(0, |whole| whole.total.count);
         let part = |spread: &Spread, whole: &Interacted| {
             let share = spread.median as f64 / whole.total.median.max(1) as f64;
-            format!("{} ({:.1} %)", full(spread), 100.0 * share)
+            format!("{spread}, {:.1} %", 100.0 * share)
         };
         vec![
             column(&format!("a warm interaction, {count} times"), &|whole, _| {
@@ -138,13 +141,16 @@ impl Report {
                 [] => "none".to_owned(),
                 calls => calls.join(", "),
             }),
-            column("**event → answer**", &|whole, _| format!("**{}**", full(&whole.total))),
+            column("**event → answer**", &|whole, _| format!("**{}**", whole.total)),
             column("signature check", &|whole, parts| part(&parts.signature, whole)),
-            column("– bare Ed25519 check", &|_, parts| full(&parts.bare_ed25519)),
+            column("– bare Ed25519 check", &|_, parts| parts.bare_ed25519.to_string()),
             column("rules", &|whole, parts| part(&parts.rules, whole)),
             column("I/O: the rest", &|whole, parts| Time(io(whole, parts)).to_string()),
-            column("– what `hello` takes for the same event", &|whole, _| full(&whole.hello)),
-            column("– the same calls without any SDK", &|whole, _| full(&whole.bare_calls)),
+            column("– what `hello` takes for the same event", &|whole, _| whole.hello.to_string()),
+            column("– the same calls without any SDK", &|whole, _| match whole.calls.as_slice() {
+                [] => "none".to_owned(),
+                _ => whole.bare_calls.to_string(),
+            }),
             column("– what is left: router, SDK, logs", &|whole, parts| {
                 let others = Time::new(whole.hello.median).0 + Time::new(whole.bare_calls.median).0;
                 Time(io(whole, parts) - others).to_string()
@@ -161,13 +167,6 @@ fn io(whole: &Interacted, parts: &Parts) -> i64 {
     [parts.signature, parts.rules]
         .iter()
         .fold(Time::new(whole.total.median).0, |left, part| left - Time::new(part.median).0)
-}
-
-/// Returns the median, with the least and what 99 of 100 stay below; of few measurements, the worst.
-fn full(spread: &Spread) -> String {
-    let Spread { count, min, median, p99, worst } = *spread;
-    let high = if count < 100 { worst } else { p99 };
-    format!("{} [{} – {}]", Time::new(median), Time::new(min), Time::new(high))
 }
 
 /// Returns what is resident, how much of it is not the program's file, and the most that was.

@@ -49,15 +49,55 @@ impl Time {
     }
 }
 
+/// What a time is shown in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Microseconds,
+    Milliseconds,
+}
+
+impl Time {
+    fn unit(&self) -> Unit {
+        if self.0.unsigned_abs() < 999_500 { Unit::Microseconds } else { Unit::Milliseconds }
+    }
+
+    /// Returns the number that it is in `unit`, with three digits that count.
+    fn number(&self, unit: Unit) -> String {
+        let number = match unit {
+            Unit::Microseconds => self.0 as f64 / 1e3,
+            Unit::Milliseconds => self.0 as f64 / 1e6,
+        };
+        match (number.abs(), unit) {
+            (below, Unit::Milliseconds) if below < 9.995 => format!("{number:.2}"),
+            (below, Unit::Milliseconds) if below < 99.95 => format!("{number:.1}"),
+            (below, Unit::Microseconds) if below < 9.95 => format!("{number:.1}"),
+            (_, Unit::Microseconds | Unit::Milliseconds) => format!("{number:.0}"),
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Microseconds => "µs",
+            Self::Milliseconds => "ms",
+        })
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let us = self.0 as f64 / 1e3;
-        match us.abs() {
-            below if below < 9.95 => write!(f, "{us:.1} µs"),
-            below if below < 999.5 => write!(f, "{us:.0} µs"),
-            below if below < 9_995.0 => write!(f, "{:.2} ms", us / 1e3),
-            _ => write!(f, "{:.1} ms", us / 1e3),
-        }
+        write!(f, "{} {}", self.number(self.unit()), self.unit())
+    }
+}
+
+impl fmt::Display for Spread {
+    /// Shows the median, with the least and what 99 of 100 stay below; of few measurements, the worst.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let high = if self.count < 100 { self.worst } else { self.p99 };
+        let [min, median, high] = [self.min, self.median, high].map(Time::new);
+        let unit = median.unit();
+        write!(f, "{median} [{} – {}]", min.number(unit), high.number(unit))
     }
 }
 
@@ -79,5 +119,13 @@ mod tests {
         let shown =
             [0, 5_040, 24_600, 999_400, 1_234_000, 45_678_000, -300_000].map(|ns| Time(ns).to_string());
         assert_eq!(shown, ["0.0 µs", "5.0 µs", "25 µs", "999 µs", "1.23 ms", "45.7 ms", "-300 µs"]);
+    }
+
+    #[test]
+    fn a_spread_is_shown_in_one_unit() {
+        let spread =
+            Spread { count: 1000, min: 500_000, median: 1_500_000, p99: 123_456_000, worst: 999_000_000 };
+        assert_eq!(spread.to_string(), "1.50 ms [0.50 – 123]");
+        assert_eq!(Spread { count: 30, ..spread }.to_string(), "1.50 ms [0.50 – 999]");
     }
 }
