@@ -1,23 +1,26 @@
 //! The emulated AWS account behind the functions, and calls of it without any SDK.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use emulators::Moto;
 use serde_json::{Value, json};
 
-use super::discord::{APPLICATION, Discord, GUILD};
+use super::{
+    discord::{APPLICATION, Discord, GUILD},
+    http::Client,
+};
 
 const TABLE: &str = "worlds";
 const QUEUE: &str = "looks";
 
-/// How long one call may take. It takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// The account.
 pub(super) struct Account {
     moto: Moto,
-    agent: ureq::Agent,
+    client: RefCell<Client>,
     queue_url: String,
 }
 
@@ -34,12 +37,9 @@ pub(super) struct Call {
 impl Account {
     /// Starts the account, with what both functions need in it.
     pub(super) fn open() -> Result<Self> {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            .build()
-            .into();
-        let mut account = Self { moto: Moto::start()?, agent, queue_url: String::new() };
+        let moto = Moto::start()?;
+        let client = RefCell::new(Client::new(moto.url())?);
+        let mut account = Self { moto, client, queue_url: String::new() };
         account.make("dynamodb", "CreateTable", table())?;
         let queue = account.make("sqs", "CreateQueue", json!({ "QueueName": QUEUE }))?;
         account.queue_url = queue["QueueUrl"].as_str().context("the queue has no URL")?.to_owned();
@@ -80,14 +80,15 @@ impl Account {
     pub(super) fn call(&self, call: &Call) -> Result<(Value, Duration)> {
         let Call { service, action, body } = call;
         let (target, content) = protocol(service)?;
+        let target = format!("{target}.{action}");
+        let headers = [("X-Amz-Target", target.as_str()), ("Content-Type", content)];
         let body = body.to_string();
-        let request = self.agent.post(self.moto.url()).header("X-Amz-Target", format!("{target}.{action}"));
         let begun = Instant::now();
-        let mut answer = request.content_type(content).send(&body).with_context(|| action.clone())?;
-        let text = answer.body_mut().read_to_string()?;
+        let answer = self.client.borrow_mut().post(&headers, &body);
         let took = begun.elapsed();
-        ensure!(answer.status() == 200, "{action} is refused: {text}");
-        Ok((serde_json::from_str(&text).unwrap_or_default(), took))
+        let (status, answer) = answer.with_context(|| action.clone())?;
+        ensure!(status == 200, "{action} is refused: {}", String::from_utf8_lossy(&answer));
+        Ok((serde_json::from_slice(&answer).unwrap_or_default(), took))
     }
 
     fn make(&self, service: &str, action: &str, body: Value) -> Result<Value> {

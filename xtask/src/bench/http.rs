@@ -1,5 +1,5 @@
-//! A small HTTP server by hand, one thread for each connection: so little that what it adds to a time is known. It
-//! reads what our own programs send, and no more of HTTP than that.
+//! A small HTTP server and client by hand, with one thread and one write for each request: so little that what they add
+//! to a time is known. They read what our own programs and the emulator send, and no more of HTTP than that.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -9,9 +9,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// Lambda's own limit for an answer.
 const LARGEST_BODY: usize = 6 * 1024 * 1024;
@@ -102,6 +103,60 @@ impl Answer {
     }
 }
 
+/// A client of one server, on one connection that is kept.
+pub(super) struct Client {
+    address: String,
+    connection: Option<BufReader<TcpStream>>,
+}
+
+/// How long a server may be silent. It takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Client {
+    /// Returns a client of the server at `url`, which is `http://HOST:PORT`.
+    pub(super) fn new(url: &str) -> Result<Self> {
+        let address = url.strip_prefix("http://").with_context(|| format!("{url} is not plain HTTP"))?;
+        Ok(Self { address: address.trim_end_matches('/').to_owned(), connection: None })
+    }
+
+    /// Posts `body` and returns the status and the body of the answer.
+    pub(super) fn post(&mut self, headers: &[(&str, &str)], body: &str) -> Result<(u16, Vec<u8>)> {
+        let mut request =
+            format!("POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.address, body.len());
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += "\r\n";
+        request += body;
+        if let Some(answer) = self.ask(&request)? {
+            return Ok(answer);
+        }
+        // The server had closed the connection meanwhile.
+        self.connection = None;
+        self.ask(&request)?.context("the server closes the connection without an answer")
+    }
+
+    fn ask(&mut self, request: &str) -> Result<Option<(u16, Vec<u8>)>> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => self.connection.insert(BufReader::new(connect(&self.address)?)),
+        };
+        connection.get_mut().write_all(request.as_bytes())?;
+        let Some(first) = line(connection)? else { return Ok(None) };
+        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let mut body = vec![0; length(connection)?];
+        connection.read_exact(&mut body)?;
+        Ok(Some((status.context("an answer without status")?, body)))
+    }
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// Reads a request; nothing when the other side has no more.
 fn read(from: &mut impl BufRead) -> io::Result<Option<Request>> {
     let Some(first) = line(from)? else { return Ok(None) };
@@ -160,6 +215,19 @@ mod tests {
         assert_eq!(next(), Some(("POST".into(), "/a".into(), b"hi".to_vec())));
         assert_eq!(next(), Some(("GET".into(), "/b".into(), vec![])));
         assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn an_answer_comes_back_on_a_connection_that_is_kept() {
+        let server = Server::start(|request| {
+            let body = [request.path.as_bytes(), b" ", &request.body].concat();
+            Some(Answer { status: 418, headers: vec![("X", "y".into())], body })
+        });
+        let server = server.unwrap();
+        let mut client = Client::new(&format!("http://{}", server.address())).unwrap();
+        for _ in 0..2 {
+            assert_eq!(client.post(&[("A", "b")], "hello").unwrap(), (418, b"/ hello".to_vec()));
+        }
     }
 
     #[test]
