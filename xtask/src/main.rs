@@ -9,6 +9,8 @@ mod demo;
 
 mod check;
 
+mod bench;
+
 mod install;
 
 mod shell;
@@ -29,6 +31,8 @@ enum Command {
     Test,
     /// Check format, lints, docs, dependencies and features
     Check,
+    /// Measure what things cost, and write it into docs/performance.md
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo::show(&demo),
         Command::Test => check::test(),
         Command::Check => check::check(),
+        Command::Bench(bench) => bench::measure(&bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
