@@ -1,0 +1,172 @@
+//! A tap on the wires between the worker and everything that it calls: counts the calls, and kills the worker after one
+//! of them, when it has taken effect and its answer is on the way.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Result;
+use emulators::lambda::Function;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    runtime::Runtime,
+};
+
+/// The end of the first line of a request, which stands nowhere else: bodies here are JSON.
+const REQUEST_LINE_END: &[u8] = b" HTTP/1.1\r\n";
+
+/// The tap. Clones are the same one.
+#[derive(Clone, Default)]
+pub struct Tap(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    worker: Option<Function>,
+    calls: Vec<String>,
+    kill_after: Option<usize>,
+    killed_after: Option<String>,
+}
+
+impl Tap {
+    /// Names the function that is killed.
+    pub fn watch(&self, worker: Function) {
+        self.lock().worker = Some(worker);
+    }
+
+    /// Returns an address that leads to `target` by way of the tap.
+    pub fn front(&self, runtime: &Runtime, target: SocketAddr) -> Result<SocketAddr> {
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let address = listener.local_addr()?;
+        let tap = self.clone();
+        runtime.spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let tap = tap.clone();
+                tokio::spawn(async move {
+                    // A connection that breaks off is the worker's or the service's business.
+                    let _ = tap.join(near, target).await;
+                });
+            }
+        });
+        Ok(address)
+    }
+
+    /// Kills the worker after its `n`th call from now on, counted from 1. What it calls after that is not counted.
+    pub fn kill_after(&self, n: usize) {
+        let mut state = self.lock();
+        state.kill_after = Some(n);
+        state.killed_after = None;
+        state.calls.clear();
+    }
+
+    /// Returns the call after which the worker was killed, if that has happened.
+    pub fn killed_after(&self) -> Option<String> {
+        self.lock().killed_after.clone()
+    }
+
+    /// Returns the calls since the beginning, or since [`Self::kill_after`].
+    pub fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn join(&self, near: TcpStream, target: SocketAddr) -> Result<()> {
+        let far = TcpStream::connect(target).await?;
+        near.set_nodelay(true)?;
+        far.set_nodelay(true)?;
+        let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+        let is_last = Arc::new(AtomicBool::new(false));
+        let up = tokio::spawn(self.clone().up(near_read, far_write, is_last.clone()));
+        self.down(far_read, near_write, &is_last).await?;
+        up.abort();
+        Ok(())
+    }
+
+    /// Passes requests on and counts them.
+    async fn up(
+        self,
+        mut near: OwnedReadHalf,
+        mut far: OwnedWriteHalf,
+        is_last: Arc<AtomicBool>,
+    ) -> Result<()> {
+        let (mut buffer, mut tail) = (vec![0; 64 * 1024], Vec::new());
+        loop {
+            let n = near.read(&mut buffer).await?;
+            if n == 0 {
+                return Ok(far.shutdown().await?);
+            }
+            tail.extend_from_slice(&buffer[..n]);
+            while let Some(at) = tail.windows(REQUEST_LINE_END.len()).position(|w| w == REQUEST_LINE_END) {
+                if self.count(&tail, at) {
+                    is_last.store(true, Ordering::SeqCst);
+                }
+                tail.drain(..at + REQUEST_LINE_END.len());
+            }
+            tail.drain(..tail.len().saturating_sub(4096));
+            far.write_all(&buffer[..n]).await?;
+        }
+    }
+
+    /// Notes the call whose first line ends at `at`, and says whether it is the one.
+    fn count(&self, bytes: &[u8], at: usize) -> bool {
+        let line = String::from_utf8_lossy(&bytes[..at]);
+        let line = line.rsplit("\r\n").next().unwrap_or_default();
+        let line = line.get(line.len().saturating_sub(160)..).unwrap_or_default();
+        let head = String::from_utf8_lossy(&bytes[at..]).to_lowercase();
+        let target = head.split("x-amz-target: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        let call = target.map_or_else(|| without_token(line), str::to_owned);
+        let mut state = self.lock();
+        if state.killed_after.is_some() {
+            return false;
+        }
+        state.calls.push(call.clone());
+        state.kill_after.is_some_and(|n| state.calls.len() == n)
+    }
+
+    /// Passes answers on, but not that of the last call.
+    async fn down(
+        &self,
+        mut far: OwnedReadHalf,
+        mut near: OwnedWriteHalf,
+        is_last: &AtomicBool,
+    ) -> Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let n = far.read(&mut buffer).await?;
+            if n == 0 {
+                return Ok(near.shutdown().await?);
+            }
+            if is_last.load(Ordering::SeqCst) {
+                self.kill();
+                return Ok(());
+            }
+            near.write_all(&buffer[..n]).await?;
+        }
+    }
+
+    fn kill(&self) {
+        let mut state = self.lock();
+        state.kill_after = None;
+        state.killed_after = state.calls.last().cloned();
+        if let Some(worker) = &state.worker {
+            worker.kill();
+        }
+    }
+}
+
+/// Returns the line without what only Discord and we may know.
+fn without_token(line: &str) -> String {
+    let parts: Vec<_> = line.split('?').next().unwrap_or_default().split('/').collect();
+    let shown = parts.iter().map(|part| if part.len() > 40 { "…" } else { part });
+    shown.collect::<Vec<_>>().join("/")
+}
