@@ -53,8 +53,7 @@ pub fn deploy(moto: &Moto, secrets: &Secrets, visibility: Duration) -> Result<St
     let redrive = json!({
         "deadLetterTargetArn": dead["Attributes"]["QueueArn"], "maxReceiveCount": MOST_RECEIVES.to_string(),
     });
-    let attributes =
-        json!({ "VisibilityTimeout": visibility.as_secs().to_string(), "RedrivePolicy": redrive.to_string() });
+    let attributes = json!({ "VisibilityTimeout": visibility.as_secs().to_string(), "RedrivePolicy": redrive.to_string() });
     let queue =
         call(moto, "AmazonSQS.CreateQueue", &json!({ "QueueName": QUEUE, "Attributes": attributes }))?;
     make_cluster(moto)?;
@@ -152,9 +151,5 @@ fn call(moto: &Moto, target: &str, request: &Value) -> Result<Value> {
 
 /// Returns a client that takes every status for an answer.
 pub(super) fn agent(limit: Duration) -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .timeout_global(Some(limit))
-        .http_status_as_error(false)
-        .build()
-        .into()
+    ureq::Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).build().into()
 }

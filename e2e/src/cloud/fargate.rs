@@ -95,6 +95,8 @@ pub enum Fault {
     NoImage,
     /// Its host breaks down before anything has run.
     HostBroken,
+    /// Its watchdog's container is killed before the watchdog has said anything.
+    OutOfMemory,
 }
 
 /// A task.
@@ -149,7 +151,6 @@ struct State {
 /// A machine that tasks run on, one at a time.
 struct Machine {
     client: usize,
-    is_taken: bool,
     /// What the metadata endpoint says.
     metadata: Arc<Mutex<Value>>,
 }
@@ -225,15 +226,14 @@ fn prepare(runtime: &Runtime, machine: &Namespace, client: usize, s3: SocketAddr
         Ok((endpoint, storage))
     })?;
     let shown = metadata.clone();
-    let router =
-        Router::new().route("/v4/{container}/task", get(async move || Json(lock(&shown).clone())));
+    let router = Router::new().route("/v4/{container}/task", get(async move || Json(lock(&shown).clone())));
     runtime.spawn(async move {
         if let Ok(listener) = tokio::net::TcpListener::from_std(endpoint) {
             let _ = axum::serve(listener, router).await;
         }
     });
     runtime.spawn(lead_to(storage, s3));
-    Ok(Machine { client, is_taken: false, metadata })
+    Ok(Machine { client, metadata })
 }
 
 /// Leads each connection on to `target`.
@@ -295,7 +295,7 @@ fn serve(shared: &Shared, spool: &Path) -> Result<()> {
     let ended = |code| shared.change(&id, |task| task.ended = Some((Instant::now(), code)));
     if let Some(fault) = fault {
         ended(None);
-        return status.say("STOPPED", fault.words());
+        return fault.strike(&status);
     }
     let machine = take_machine(shared)?;
     *lock(&machine.metadata) = metadata(&asked);
@@ -311,17 +311,24 @@ fn serve(shared: &Shared, spool: &Path) -> Result<()> {
 }
 
 impl Fault {
-    fn words(self) -> Value {
+    /// Ends a task that is only just there.
+    fn strike(self, status: &Status<'_>) -> Result<()> {
         match self {
-            Self::NoImage => json!({
-                "stopCode": "TaskFailedToStart",
-                "stoppedReason": "CannotPullContainerError: pull image manifest has been retried 1 time(s): \
-                    123456789012.dkr.ecr.us-east-1.amazonaws.com/dormouse/luanti:1: not found",
-            }),
-            Self::HostBroken => json!({
-                "stopCode": "TaskFailedToStart",
-                "stoppedReason": "InternalError: unable to start the task",
-            }),
+            Self::NoImage => {
+                let reason = "CannotPullContainerError: pull image manifest has been retried 1 time(s): \
+                    123456789012.dkr.ecr.us-east-1.amazonaws.com/dormouse/luanti:1: not found";
+                status.say("STOPPED", json!({ "stopCode": "TaskFailedToStart", "stoppedReason": reason }))
+            }
+            Self::HostBroken => {
+                let reason = "InternalError: unable to start the task";
+                status.say("STOPPED", json!({ "stopCode": "TaskFailedToStart", "stoppedReason": reason }))
+            }
+            Self::OutOfMemory => {
+                status.say("RUNNING", json!({}))?;
+                thread::sleep(STAGE);
+                let reason = "OutOfMemoryError: Container killed due to memory usage";
+                status.say("STOPPED", json!({ "exitCode": 137, "reason": reason }))
+            }
         }
     }
 }
@@ -413,8 +420,7 @@ fn command(setup: &Setup, asked: &Value, id: &str, machine: &Namespace, dir: &Pa
     let words = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
     };
-    let chosen =
-        if overrides["command"].is_array() { &overrides["command"] } else { &definition["command"] };
+    let chosen = if overrides["command"].is_array() { &overrides["command"] } else { &definition["command"] };
     let mut command = machine.command("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private"]);
     command.args(["sh", "-c", CONTAINER, "container"]);
@@ -461,7 +467,8 @@ struct Status<'a> {
 }
 
 impl Status<'_> {
-    /// Says that the task is in the state `last`; `more` may hold `exitCode`, `privateIp`, `stopCode`, `stoppedReason`.
+    /// Says that the task is in the state `last`; `more` may hold `exitCode` and `reason` of its
+    /// container, `privateIp`, `stopCode`, `stoppedReason`.
     fn say(&self, last: &str, mut more: Value) -> Result<()> {
         let container_state = match last {
             "RUNNING" | "DEACTIVATING" | "STOPPING" => "RUNNING",
@@ -472,6 +479,7 @@ impl Status<'_> {
         if let Some(code) = more.as_object_mut().and_then(|more| more.remove("exitCode")) {
             container["exitCode"] = code;
             container["lastStatus"] = json!("STOPPED");
+            container["reason"] = more["reason"].take();
         }
         more["lastStatus"] = json!(last);
         more["containers"] = json!([container]);

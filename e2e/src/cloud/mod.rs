@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::{
-    account::{BUCKET, CLUSTER, PARAMETERS, QUEUE, REGION, Secrets, TABLE},
+    account::{BUCKET, CLUSTER, PARAMETERS, QUEUE, Secrets, TABLE},
     discord::{APPLICATION, Discord, GUILD},
     fargate::{Fargate, Setup, Task},
     people::{ANN, Friend, People},
@@ -49,7 +49,10 @@ pub mod tap;
 
 /// Discord's rules for payloads, as the adapter's own tests have them.
 #[path = "../../../adapters/src/chat/discord/tests/validate.rs"]
-#[cfg_attr(not(test), expect(dead_code, reason = "commands are registered by a program that is not part of this"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "commands are registered by a program that is not part of this")
+)]
 mod validate;
 
 /// How long a message that was received stays out of sight: longer than a look takes here, and short enough to wait for.
@@ -134,8 +137,7 @@ impl Cloud {
         };
         let (spool, worlds, catalogue) = (dir("spool")?, dir("worlds")?, dir("catalogue")?);
         write_catalogue(&catalogue, &plan.catalogue)?;
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let secrets = secrets()?;
         let lab = Arc::new(Lab::new(plan.name, plan.players + plan.machines)?);
         let moto = Moto::start_with(&Options {
@@ -147,7 +149,8 @@ impl Cloud {
         let queue_url = account::deploy(&moto, &secrets, VISIBILITY)?;
         let discord = Discord::start(&runtime, &secrets.bot)?;
         let mut people = People::new(discord.clone())?;
-        let deployed = Deployed { moto: &moto, s3: &s3, queue_url: &queue_url, public_key: people.public_key() };
+        let deployed =
+            Deployed { moto: &moto, s3: &s3, queue_url: &queue_url, public_key: people.public_key() };
 
         let interactions = Function::new(Settings {
             env: deployed.env(address(moto.url())?, address(s3.url())?, discord.address),
@@ -161,8 +164,7 @@ impl Cloud {
 
         let tap = Tap::default();
         let front = |target| tap.front(&runtime, target);
-        let fronts =
-            (front(address(moto.url())?)?, front(address(s3.url())?)?, front(discord.address)?);
+        let fronts = (front(address(moto.url())?)?, front(address(s3.url())?)?, front(discord.address)?);
         let mut env = deployed.env(fronts.0, fronts.1, fronts.2);
         env.extend(deployed.tasks(&inside.url()));
         let worker = Function::new(Settings {
@@ -181,7 +183,9 @@ impl Cloud {
                 spool,
                 worlds,
                 catalogue,
-                program: crate::dormouse::program().canonicalize().context("run `cargo build -p dormouse`")?,
+                program: crate::dormouse::program()
+                    .canonicalize()
+                    .context("run `cargo build -p dormouse`")?,
                 scratch: dir("tasks")?,
                 s3: address(s3.url())?,
             },
@@ -292,7 +296,13 @@ impl Cloud {
     }
 
     /// Checks for `time` that `is_so` goes on being so of the world.
-    pub fn stays(&self, name: &str, what: &str, time: Duration, is_so: impl Fn(&Value) -> bool) -> Result<()> {
+    pub fn stays(
+        &self,
+        name: &str,
+        what: &str,
+        time: Duration,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < time {
             if let Ok(world) = self.world(name) {
@@ -331,8 +341,7 @@ impl Cloud {
     /// Returns what tells why something failed.
     pub fn evidence(&self) -> String {
         let end = |text: String, lines: usize| {
-            let all: Vec<_> =
-                text.lines().filter(|line| !line.contains("CloudWatchMetrics")).collect();
+            let all: Vec<_> = text.lines().filter(|line| !line.contains("CloudWatchMetrics")).collect();
             all[all.len().saturating_sub(lines)..].join("\n")
         };
         let mut said = format!("--- interactions\n{}\n", end(self.interactions.logs(), 25));
@@ -407,9 +416,9 @@ impl Deployed<'_> {
 /// Returns where the function's program is, which `cargo xtask test` has built.
 fn program(name: &str) -> Result<PathBuf> {
     let program = crate::dormouse::program().with_file_name(name);
-    program.canonicalize().with_context(|| {
-        format!("{} is missing: run `cargo build -p control-lambda`", program.display())
-    })
+    program
+        .canonicalize()
+        .with_context(|| format!("{} is missing: run `cargo build -p control-lambda`", program.display()))
 }
 
 /// Returns the address in a URL of an emulator.
