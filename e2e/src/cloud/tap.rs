@@ -1,5 +1,8 @@
-//! A tap on the wires between the worker and everything that it calls: counts the calls, and kills the worker after one
-//! of them, when it has taken effect and its answer is on the way.
+//! A tap on the wires between the worker and everything that it calls: counts the calls that change something, and kills
+//! the worker at one of them: before it arrives anywhere, or when it has taken effect and its answer is on the way.
+//!
+//! Calls that only read are not counted. A worker that dies at one of them leaves behind what one leaves that dies before
+//! the next that changes something.
 
 use std::{
     net::SocketAddr,
@@ -10,7 +13,7 @@ use std::{
 };
 
 use anyhow::Result;
-use emulators::lambda::Function;
+use emulators::{When, lambda::Function};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -23,6 +26,18 @@ use tokio::{
 /// The end of the first line of a request, which stands nowhere else: bodies here are JSON.
 const REQUEST_LINE_END: &[u8] = b" HTTP/1.1\r\n";
 
+/// The calls that only read, as they name themselves in lower case.
+const READS: [&str; 8] = [
+    ".getitem",
+    ".batchgetitem",
+    ".query",
+    ".listtasks",
+    ".describetasks",
+    ".getparameters",
+    "head /",
+    "get /",
+];
+
 /// The tap. Clones are the same one.
 #[derive(Clone, Default)]
 pub struct Tap(Arc<Mutex<State>>);
@@ -31,8 +46,8 @@ pub struct Tap(Arc<Mutex<State>>);
 struct State {
     worker: Option<Function>,
     calls: Vec<String>,
-    kill_after: Option<usize>,
-    killed_after: Option<String>,
+    kill_at: Option<(usize, When)>,
+    killed_at: Option<String>,
 }
 
 impl Tap {
@@ -58,20 +73,20 @@ impl Tap {
         Ok(address)
     }
 
-    /// Kills the worker after its `n`th call from now on, counted from 1. What it calls after that is not counted.
-    pub fn kill_after(&self, n: usize) {
+    /// Kills the worker at its `n`th call from now on, counted from 1. What it calls after that is not counted.
+    pub fn kill_at(&self, n: usize, when: When) {
         let mut state = self.lock();
-        state.kill_after = Some(n);
-        state.killed_after = None;
+        state.kill_at = Some((n, when));
+        state.killed_at = None;
         state.calls.clear();
     }
 
-    /// Returns the call after which the worker was killed, if that has happened.
-    pub fn killed_after(&self) -> Option<String> {
-        self.lock().killed_after.clone()
+    /// Returns the call at which the worker was killed, if that has happened.
+    pub fn killed_at(&self) -> Option<String> {
+        self.lock().killed_at.clone()
     }
 
-    /// Returns the calls since the beginning, or since [`Self::kill_after`].
+    /// Returns the calls since the beginning, or since [`Self::kill_at`].
     pub fn calls(&self) -> Vec<String> {
         self.lock().calls.clone()
     }
@@ -107,8 +122,13 @@ impl Tap {
             }
             tail.extend_from_slice(&buffer[..n]);
             while let Some(at) = tail.windows(REQUEST_LINE_END.len()).position(|w| w == REQUEST_LINE_END) {
-                if self.count(&tail, at) {
-                    is_last.store(true, Ordering::SeqCst);
+                match self.count(&tail, at) {
+                    Some(When::Before) => {
+                        self.kill();
+                        return Ok(());
+                    }
+                    Some(When::After) => is_last.store(true, Ordering::SeqCst),
+                    None => {}
                 }
                 tail.drain(..at + REQUEST_LINE_END.len());
             }
@@ -117,20 +137,15 @@ impl Tap {
         }
     }
 
-    /// Notes the call whose first line ends at `at`, and says whether it is the one.
-    fn count(&self, bytes: &[u8], at: usize) -> bool {
-        let line = String::from_utf8_lossy(&bytes[..at]);
-        let line = line.rsplit("\r\n").next().unwrap_or_default();
-        let line = line.get(line.len().saturating_sub(160)..).unwrap_or_default();
-        let head = String::from_utf8_lossy(&bytes[at..]).to_lowercase();
-        let target = head.split("x-amz-target: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-        let call = target.map_or_else(|| without_token(line), str::to_owned);
+    /// Notes the call whose first line ends at `at`, and says when to kill the worker if it is the one.
+    fn count(&self, bytes: &[u8], at: usize) -> Option<When> {
+        let call = name(bytes, at);
         let mut state = self.lock();
-        if state.killed_after.is_some() {
-            return false;
+        if state.killed_at.is_some() || READS.iter().any(|read| call.to_lowercase().contains(read)) {
+            return None;
         }
-        state.calls.push(call.clone());
-        state.kill_after.is_some_and(|n| state.calls.len() == n)
+        state.calls.push(call);
+        state.kill_at.filter(|(n, _)| state.calls.len() == *n).map(|(_, when)| when)
     }
 
     /// Passes answers on, but not that of the last call.
@@ -156,17 +171,29 @@ impl Tap {
 
     fn kill(&self) {
         let mut state = self.lock();
-        state.kill_after = None;
-        state.killed_after = state.calls.last().cloned();
+        state.kill_at = None;
+        state.killed_at = state.calls.last().cloned();
         if let Some(worker) = &state.worker {
             worker.kill();
         }
     }
 }
 
-/// Returns the line without what only Discord and we may know.
-fn without_token(line: &str) -> String {
-    let parts: Vec<_> = line.split('?').next().unwrap_or_default().split('/').collect();
-    let shown = parts.iter().map(|part| if part.len() > 40 { "…" } else { part });
-    shown.collect::<Vec<_>>().join("/")
+/// Returns what a request whose first line ends at `at` is called: `amazonsqs.sendmessage`, `PATCH …/@original`.
+fn name(bytes: &[u8], at: usize) -> String {
+    let head = String::from_utf8_lossy(&bytes[at..]).to_lowercase();
+    let target = head.split("x-amz-target: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    if let Some(target) = target {
+        return target
+            .replace("amazonec2containerservicev20141113", "ecs")
+            .replace("dynamodb_20120810", "dynamodb");
+    }
+    // A path holds what only Discord and we may know, so its end is shown alone.
+    let line = String::from_utf8_lossy(&bytes[..at]);
+    let line = line.rsplit("\r\n").next().unwrap_or_default();
+    let method = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
+        .into_iter()
+        .find(|method| line.rfind(&format!("{method} /")).is_some());
+    let end = line.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    format!("{} /…/{end}", method.unwrap_or("?"))
 }
