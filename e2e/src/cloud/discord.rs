@@ -335,3 +335,25 @@ pub fn read(message: &Value) -> String {
     lines.extend((!labels.is_empty()).then(|| format!("[{}]", labels.join("] ["))));
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_from_a_path_whatever_is_in_it() {
+        assert_eq!(unescaped("a%2F..%2fb%C3%A9"), "a/../bé");
+        assert_eq!(unescaped("plain"), "plain");
+        assert_eq!(unescaped("%"), "");
+    }
+
+    #[test]
+    fn people_read_text_and_buttons() {
+        let button = json!({ "type": 2, "label": "Start" });
+        let message = json!({
+            "content": "hello", "embeds": [{ "title": "a", "description": "b" }],
+            "components": [{ "type": 1, "components": [button] }],
+        });
+        assert_eq!(read(&message), "hello\na\nb\n[Start]");
+    }
+}

@@ -197,3 +197,19 @@ fn name(bytes: &[u8], at: usize) -> String {
     let end = line.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     format!("{} /…/{end}", method.unwrap_or("?"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_without_what_is_secret() {
+        let check = |request: &str, expected: &str| {
+            let at = request.find(" HTTP/1.1").unwrap();
+            assert_eq!(name(request.as_bytes(), at), expected);
+        };
+        check("POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.SendMessage\r\n\r\n", "amazonsqs.sendmessage");
+        check("PATCH /webhooks/1/secret/messages/@original HTTP/1.1\r\n", "PATCH /…/@original");
+        check("{\"a\":1}HEAD /bucket/worlds/w/1.zip?x-id=2 HTTP/1.1\r\nhost: a\r\n", "HEAD /…/1.zip");
+    }
+}
