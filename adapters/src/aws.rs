@@ -60,7 +60,6 @@ where
         SdkError::DispatchFailure(_) => "failed: the service is out of reach".into(),
         SdkError::ConstructionFailure(_) => "failed: the request could not be made".into(),
         SdkError::ResponseError(_) => "failed: the answer makes no sense".into(),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may come to tell more apart")]
         _ => "failed".into(),
     };
     Unavailable(format!("{operation} {what}"))

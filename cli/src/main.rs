@@ -6,11 +6,17 @@ use clap::{Args, Parser, Subcommand};
 
 mod up;
 
+mod bot;
+
 mod world;
 
 mod access;
 
+mod discord;
+
 mod doctor;
+
+mod queue;
 
 mod client;
 
@@ -47,6 +53,12 @@ enum Command {
     /// Show and change who may do what in the chat
     #[command(subcommand)]
     Access(access::Access),
+    /// Look at messages that were put aside, and send them again
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Register the commands with Discord, see them, and invite the bot
+    #[command(subcommand)]
+    Discord(discord::Discord),
     /// Check what this machine has, and say how to mend what is missing
     Doctor(doctor::Doctor),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
@@ -83,6 +95,8 @@ fn main() -> ExitCode {
         Command::Games(reach) => world::games(&reach),
         Command::World(command) => return world::run(command),
         Command::Access(command) => access::run(&command),
+        Command::Queue(command) => queue::run(command),
+        Command::Discord(command) => discord::run(&command),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };
@@ -125,6 +139,8 @@ mod tests {
               up        Run the control plane on this machine, with everything in it
               games     Show which games there are
               world     Make, wake, stop and look at worlds
+              queue     Look at messages that were put aside, and send them again
+              discord   Register the commands with Discord, see them, and invite the bot
               doctor    Check what this machine has, and say how to mend what is missing
               watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
                         game)

@@ -15,8 +15,8 @@ use std::{
 
 use adapters::{
     archive::directory::DirectoryArchive,
-    chat::terminal::Terminal,
-    front_door::{Access, FrontDoor, GameHost, files},
+    chat::{discord::Discord, terminal::Terminal},
+    front_door::{Access, FrontDoor, GameHost, files, interactions},
     queue::sqlite::SqliteQueue,
     runtime::process::{Config, GameSource, ProcessRuntime},
     secret::Secret,
@@ -28,10 +28,12 @@ use domain::{
     Timestamp,
     driver::Driver,
     ports::{Queue, Unavailable},
-    world::{GameId, GuildId, WorldId},
+    world::{GameId, WorldId},
 };
 use games::Catalogue;
 use tokio::{net::TcpListener, sync::watch, time};
+
+use crate::bot::{Bot, Told};
 
 /// How often worlds that are not at rest are looked at, and tasks that no world knows are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -51,7 +53,9 @@ const BATCH: usize = 10;
   dormouse up                                          for players on this machine
   dormouse up --game-host games.example.org            what players type
   dormouse up --listen 0.0.0.0:7733                    others may reach it, with the token it names
-  dormouse up --games my-games/                        games of your own")]
+  dormouse up --games my-games/                        games of your own
+  dormouse up --discord-application 1234 --discord-guild 5678 --discord-gateway    with the bot's token in
+                                                       DORMOUSE_DISCORD_TOKEN; no open web port needed")]
 pub(crate) struct Up {
     /// Where everything is kept [default: /var/lib/dormouse for root, else ~/.local/share/dormouse]
     #[arg(long, env = "DORMOUSE_DATA", value_name = "DIR")]
@@ -74,6 +78,8 @@ pub(crate) struct Up {
     /// The user that games run as; only root can choose [default: nobody for root]
     #[arg(long, value_name = "USER")]
     game_user: Option<String>,
+    #[command(flatten)]
+    bot: Bot,
 }
 
 /// How tasks are run.
@@ -103,12 +109,16 @@ async fn serve(up: Up) -> Result<()> {
     let listener = TcpListener::bind(up.listen).await.with_context(|| {
         format!("cannot listen on {}: choose another address with --listen, or stop what uses it", up.listen)
     })?;
-    let (door, files, queue) = assemble(&up, &data, game_user, listener.local_addr()?)?;
+    let Parts { door, files, queue, discord } = assemble(&up, &data, game_user, listener.local_addr()?)?;
     let driver = door.driver.clone();
     let (end, ended) = watch::channel(());
-    let worker = tokio::spawn(work(driver, queue, ended.clone()));
-    let service =
-        door.router(files::routes(files, Timestamp::now)).into_make_service_with_connect_info::<SocketAddr>();
+    let worker = tokio::spawn(work(driver.clone(), queue, ended.clone()));
+    let bot = up.bot.listen(discord.clone(), driver.clone(), fresh_id, ended.clone());
+    let mut more = files::routes(files, Timestamp::now);
+    if let Some(discord) = discord {
+        more = more.merge(interactions::routes(discord, driver, Timestamp::now, fresh_id));
+    }
+    let service = door.router(more).into_make_service_with_connect_info::<SocketAddr>();
     let mut asked = ended.clone();
     let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         let _ = asked.changed().await;
@@ -121,16 +131,22 @@ async fn serve(up: Up) -> Result<()> {
     drop(end);
     // A download that somebody is slow to take does not hold up the end.
     let _ = time::timeout(Duration::from_secs(5), serving).await;
+    if let Some(bot) = bot {
+        bot.await.context("the connection to Discord broke down")?;
+    }
     worker.await.context("the worker broke down")
 }
 
+/// What the control plane on one machine is made of.
+struct Parts {
+    door: FrontDoor,
+    files: Arc<DirectoryArchive>,
+    queue: SqliteQueue,
+    discord: Option<Arc<Discord>>,
+}
+
 /// Puts the embedded parts together.
-fn assemble(
-    up: &Up,
-    data: &Path,
-    game_user: Option<(u32, u32)>,
-    address: SocketAddr,
-) -> Result<(FrontDoor, Arc<DirectoryArchive>, SqliteQueue)> {
+fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: SocketAddr) -> Result<Parts> {
     let catalogue = catalogue(up.games.as_deref())?;
     let url = format!("http://{}", reachable(address));
     let secret = Secret::load_or_create(data.join("secret"))?;
@@ -153,25 +169,27 @@ fn assemble(
         games: sources(&catalogue),
     })
     .with_context(|| format!("cannot use {}", data.display()))?;
+    let games = Arc::new(catalogue.games());
+    let discord = up.bot.connect(&games)?;
     let driver = Driver {
         store: Arc::new(SqliteStore::open(&database)?),
         queue: Arc::new(queue.clone()),
         runtime: Arc::new(runtime),
         archives: files.clone(),
-        chat: Arc::new(Terminal::new(std::io::stdout())),
-        games: Arc::new(catalogue.games()),
+        chat: Arc::new(Told { terminal: Terminal::new(std::io::stdout()), discord: discord.clone() }),
+        games,
     };
     greet(&url, data, &access);
     let door = FrontDoor {
         driver,
         secret,
-        guild: GuildId::parse("local")?,
+        guild: up.bot.guild()?,
         game_host: GameHost::Fixed(up.game_host.clone()),
         access,
         clock: Timestamp::now,
         fresh_id,
     };
-    Ok((door, files, queue))
+    Ok(Parts { door, files, queue, discord })
 }
 
 /// Takes messages and sweeps until `ended` changes or its sender is gone.

@@ -90,7 +90,7 @@ fn driver(
     let games = Arc::new(catalogue.games());
     let discord = DiscordConfig {
         application: config.discord.application,
-        public_key: config.discord.public_key.clone(),
+        public_key: config.discord.public_key,
         guilds: config.discord.guilds.clone(),
         bot_token: secrets.discord_token.clone(),
         api_base: config.discord.api_base.clone(),
@@ -98,8 +98,8 @@ fn driver(
     };
     let discord = Arc::new(Discord::new(discord, games.clone(), Timestamp::now));
     let driver = Driver {
-        store: Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(aws), &config.table)),
-        queue: Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(aws), &config.queue_url)),
+        store: Arc::new(DynamoStore::new(aws, &config.table)),
+        queue: Arc::new(SqsQueue::new(aws, &config.queue_url)),
         runtime,
         archives: Arc::new(S3Archive::new(aws, &config.bucket)),
         chat: discord.clone(),

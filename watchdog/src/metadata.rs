@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 const TRIES: u32 = 8;
 
 /// The wait before the second try; each one after it is twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+const FIRST_WAIT: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
 
 /// The most bytes of an answer that are read. It describes at most ten containers.
 const LONGEST_ANSWER: u64 = 256 * 1024;

@@ -17,14 +17,17 @@ use ureq::{Agent, SendBody};
 
 use crate::archive::Checked;
 
-/// How long the upload of one part may take: 10 GB at 1 MB/s, for where all of it is one part.
-const PART_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+/// How long the upload of one part may take, however short it is.
+const PART_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// How much longer it may take for each byte: this many in a second.
+const SLOWEST: u64 = 1_000_000;
 
 /// How often a part is sent before the upload is given up.
 const TRIES: u32 = 5;
 
 /// The first wait after a part that broke off; each one after it is twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+const FIRST_WAIT: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 
 /// The most bytes of an answer that are read.
 const LONGEST_ANSWER: u64 = 64 * 1024;
@@ -55,9 +58,9 @@ pub fn upload(ticket: &TicketRecord, path: &Path, check: &mut dyn FnMut() -> Res
 /// Returns the length of each part, if there is one URL for each.
 fn lengths(ticket: &TicketRecord, size: u64) -> Result<Vec<u64>> {
     let TicketRecord { part_size, urls, .. } = ticket;
-    let parts = size.checked_div(*part_size).map_or(0, |_| size.div_ceil(*part_size)).max(1);
+    let parts = if *part_size > 0 { size.div_ceil(*part_size).max(1) } else { 0 };
     ensure!(
-        urls.len() as u64 == parts,
+        parts > 0 && urls.len() as u64 == parts,
         "the ticket has {} URLs for parts of {part_size} bytes, which do not fit {size} bytes",
         urls.len()
     );
@@ -102,7 +105,7 @@ fn put(
     let answer = agent
         .put(url)
         .config()
-        .timeout_global(Some(PART_LIMIT))
+        .timeout_global(Some(PART_LIMIT + Duration::from_secs(length / SLOWEST)))
         .build()
         .header("content-length", length.to_string())
         .send(SendBody::from_reader(&mut part));
@@ -177,7 +180,7 @@ mod tests {
     #[test]
     fn a_ticket_that_does_not_fit_the_archive_is_refused() {
         check(8, "/1", &[], expect!["the ticket has 1 URLs for parts of 8 bytes, which do not fit 11 bytes"]);
-        check(0, "/1", &[], expect!["uploading part 1 of 1: io: Connection refused (os error 111)"]);
+        check(0, "/1", &[], expect!["the ticket has 1 URLs for parts of 0 bytes, which do not fit 11 bytes"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
     error::ProvideErrorMetadata,
@@ -58,8 +59,8 @@ pub struct SqsQueue {
 
 impl SqsQueue {
     /// Returns the queue at `queue_url`.
-    pub fn new(client: Client, queue_url: impl Into<String>) -> Self {
-        Self { client, url: queue_url.into() }
+    pub fn new(aws: &SdkConfig, queue_url: impl Into<String>) -> Self {
+        Self { client: Client::new(aws), url: queue_url.into() }
     }
 
     async fn fetch(
@@ -155,9 +156,8 @@ pub struct SqsDeadLetters {
 
 impl SqsDeadLetters {
     /// Returns the dead letters at `dead_letter_url` of the queue at `queue_url`.
-    pub fn new(client: Client, queue_url: impl Into<String>, dead_letter_url: impl Into<String>) -> Self {
-        let main = SqsQueue::new(client.clone(), queue_url);
-        Self { letters: SqsQueue::new(client, dead_letter_url), main }
+    pub fn new(aws: &SdkConfig, queue_url: impl Into<String>, dead_letter_url: impl Into<String>) -> Self {
+        Self { letters: SqsQueue::new(aws, dead_letter_url), main: SqsQueue::new(aws, queue_url) }
     }
 
     /// Shows the messages to others again.

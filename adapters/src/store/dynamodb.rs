@@ -12,6 +12,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
@@ -31,10 +32,7 @@ use domain::{
 };
 use tokio::time;
 
-use crate::{
-    aws::unavailable,
-    store::dynamodb::item::{ById, Item},
-};
+use crate::{aws::unavailable, store::dynamodb::item::Item};
 
 mod item;
 
@@ -67,8 +65,8 @@ pub struct DynamoStore {
 
 impl DynamoStore {
     /// Returns the store in `table`, which has the keys and the index that this module describes.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+    pub fn new(aws: &SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(aws), table: table.into() }
     }
 }
 
@@ -97,9 +95,8 @@ impl Store for DynamoStore {
     async fn load(&self, id: &WorldId) -> Result<(World, Version), LoadError> {
         for _ in 0..LOAD_TRIES {
             let by_id = self.get(item::key_of_id(id)).await?.ok_or(LoadError::NotFound)?;
-            let (guild, name) = match item::read_by_id(&by_id, id)? {
-                ById::Here(world, version) => return Ok((world, version)),
-                ById::Elsewhere(guild, name) => (guild, name),
+            let Some((guild, name)) = item::read_pointer(&by_id, id)? else {
+                return Ok(item::read_world(&by_id)?);
             };
             // Deleted in between, its name may be another world's by now.
             let found = self.get(item::key_of_world(&guild, &name)).await?;
@@ -360,13 +357,11 @@ impl Written {
 /// The SDK repeats a call whose answer got lost. A condition that fails then may fail because of ourselves: what is
 /// stored carries our nonce.
 fn put_refused<R>(error: &SdkError<PutItemError, R>, nonce: &str) -> Option<Written> {
-    match error.as_service_error()? {
-        PutItemError::ConditionalCheckFailedException(refused) => {
-            Some(if is_ours(refused.item(), nonce) { Written::Done } else { Written::Refused })
-        }
-        PutItemError::TransactionConflictException(_) => Some(Written::InTheWay),
-        _ => None,
+    let failed = error.as_service_error()?;
+    if let PutItemError::ConditionalCheckFailedException(refused) = failed {
+        return Some(if is_ours(refused.item(), nonce) { Written::Done } else { Written::Refused });
     }
+    failed.is_transaction_conflict_exception().then_some(Written::InTheWay)
 }
 
 /// Returns what the reasons of a cancelled transaction mean, of which each part has one.

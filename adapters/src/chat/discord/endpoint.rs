@@ -123,7 +123,7 @@ impl Discord {
         }
         let here = match self.admit(interaction) {
             Ok(here) => here,
-            Err(no) => return strangers_answer(interaction, no),
+            Err(no) => return strangers_answer(interaction, &no),
         };
         let context = here.context(at, now, fresh_id);
         let answered = self.answer_here(&here, context, driver);
@@ -136,14 +136,12 @@ impl Discord {
     }
 
     /// Returns who is there, if this application and its guilds are meant; otherwise what to tell them.
-    fn admit<'a>(&self, interaction: &'a Interaction) -> Result<Here<'a>, Message> {
+    fn admit<'a>(&self, interaction: &'a Interaction) -> Result<Here<'a>, String> {
         if interaction.application != self.config.application {
-            return Err(Message::whisper("This Dormouse answers for another application."));
+            return Err("This Dormouse answers for another application.".into());
         }
         let (Some(guild), Some(member)) = (interaction.guild, &interaction.member) else {
-            return Err(Message::whisper(
-                "Worlds belong to a server: use its channels, not a direct message.",
-            ));
+            return Err("Worlds belong to a server: use its channels, not a direct message.".into());
         };
         let id = GuildId::parse(&guild.to_string()).ok().filter(|_| self.config.guilds.contains(&guild));
         let Some(id) = id else {
@@ -151,7 +149,7 @@ impl Discord {
                 "This Dormouse does not serve this server.\nWhoever runs it can add its id, {}, to `guilds`.",
                 code(&guild.to_string())
             );
-            return Err(Message::whisper(text));
+            return Err(text);
         };
         Ok(Here { interaction, guild: id, member })
     }
@@ -384,11 +382,11 @@ fn choices(found: Vec<(String, String)>) -> Value {
 }
 
 /// Returns the answer for somebody who is not served: to half-typed options nothing can be said.
-fn strangers_answer(interaction: &Interaction, no: Message) -> Value {
+fn strangers_answer(interaction: &Interaction, no: &str) -> Value {
     match interaction.what {
         What::Autocomplete { .. } => choices(Vec::new()),
         What::Ping | What::Command { .. } | What::Button { .. } | What::Modal { .. } | What::Unknown => {
-            no.answer()
+            Message::whisper(no).answer()
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use domain::{access::Asker, commands::spec::Args, talk::ReplyId, world::Person};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::chat::discord::{limits, snowflake::Snowflake};
@@ -298,7 +298,7 @@ struct Channel {
 struct RawMember {
     user: RawUser,
     nick: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     roles: Vec<Snowflake>,
     permissions: Option<String>,
 }
@@ -313,17 +313,17 @@ struct RawUser {
 #[derive(Default, Deserialize)]
 struct Data {
     name: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     options: Vec<RawOption>,
     resolved: Option<Resolved>,
     custom_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     components: Vec<Component>,
 }
 
 #[derive(Default, Deserialize)]
 struct Resolved {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     roles: BTreeMap<String, serde::de::IgnoredAny>,
 }
 
@@ -333,9 +333,9 @@ struct RawOption {
     #[serde(rename = "type")]
     kind: u8,
     value: Option<Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     options: Vec<RawOption>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     focused: bool,
 }
 
@@ -352,7 +352,12 @@ enum Value {
 struct Component {
     custom_id: Option<String>,
     value: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     components: Vec<Component>,
     component: Option<Box<Component>>,
+}
+
+/// Reads a value that may be null, as Discord writes some that are not there.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+    Option::deserialize(value).map(Option::unwrap_or_default)
 }

@@ -37,10 +37,10 @@ pub enum Colour {
 impl Colour {
     fn rgb(self) -> u32 {
         match self {
-            Self::Grey => 0x80_84_8e,
-            Self::Yellow => 0xf0_b2_32,
-            Self::Green => 0x23_a5_5a,
-            Self::Red => 0xf2_3f_43,
+            Self::Grey => 0x0080_848e,
+            Self::Yellow => 0x00f0_b232,
+            Self::Green => 0x0023_a55a,
+            Self::Red => 0x00f2_3f43,
         }
     }
 }

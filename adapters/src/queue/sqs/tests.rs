@@ -122,7 +122,7 @@ async fn what_fails_is_named_and_may_have_taken_effect() {
 #[tokio::test]
 async fn a_queue_that_is_not_there_is_named_by_what_failed_and_nothing_else() {
     let bench = Bench::new().await;
-    let nowhere = SqsQueue::new(bench.queue.client.clone(), format!("{}-not", bench.queue.url));
+    let nowhere = SqsQueue::new(&bench.aws, format!("{}-not", bench.queue.url));
     for failed in [
         nowhere.send(&look("w")).await.unwrap_err(),
         nowhere.receive(1, INVISIBLE).await.unwrap_err(),
@@ -131,7 +131,7 @@ async fn a_queue_that_is_not_there_is_named_by_what_failed_and_nothing_else() {
         assert!(!failed.to_string().contains("http"), "{failed}");
     }
     let error = nowhere.send(&look("w")).await.unwrap_err();
-    expect!["sqs:SendMessage failed: QueueDoesNotExist"].assert_eq(&error.to_string());
+    expect!["sqs:SendMessage failed: AWS.SimpleQueueService.NonExistentQueue"].assert_eq(&error.to_string());
 }
 
 #[tokio::test]
@@ -166,6 +166,7 @@ const MOST_ATTEMPTS: u32 = 3;
 /// A queue of its own with its dead letters, and the account to itself.
 struct Bench {
     moto: &'static Moto,
+    aws: SdkConfig,
     queue: SqsQueue,
     letters: SqsQueue,
     alone: MutexGuard<'static, ()>,
@@ -185,15 +186,17 @@ impl Bench {
     async fn with(alone: MutexGuard<'static, ()>) -> Self {
         static QUEUES: AtomicU32 = AtomicU32::new(0);
         let moto = tokio::task::spawn_blocking(Moto::shared).await.unwrap().unwrap();
-        let client = Client::new(&config_at(moto.url(), "key", "secret").await);
+        let aws = config_at(moto.url(), "key", "secret").await;
+        let client = Client::new(&aws);
         let n = QUEUES.fetch_add(1, Ordering::Relaxed);
         let letters = make_queue(&client, &format!("looks-{n}-dead"), None).await;
         let queue = make_queue(&client, &format!("looks-{n}"), Some(&format!("looks-{n}-dead"))).await;
-        Self { moto, queue, letters, alone }
+        let (letters, queue) = (SqsQueue::new(&aws, letters), SqsQueue::new(&aws, queue));
+        Self { moto, aws, queue, letters, alone }
     }
 
     fn dead(&self) -> SqsDeadLetters {
-        SqsDeadLetters::new(self.queue.client.clone(), &self.queue.url, &self.letters.url)
+        SqsDeadLetters::new(&self.aws, &self.queue.url, &self.letters.url)
     }
 
     fn fails(&self, action: &str, when: When, code: &str, status: u16) {
@@ -224,14 +227,14 @@ impl Bench {
     }
 }
 
-async fn make_queue(client: &Client, name: &str, dead_letters: Option<&str>) -> SqsQueue {
+async fn make_queue(client: &Client, name: &str, dead_letters: Option<&str>) -> String {
     let redrive = dead_letters.map(|queue| {
         let target = format!("arn:aws:sqs:us-east-1:123456789012:{queue}");
         serde_json::json!({"deadLetterTargetArn": target, "maxReceiveCount": MOST_ATTEMPTS}).to_string()
     });
     let attributes = redrive.map(|policy| (QueueAttributeName::RedrivePolicy, policy)).into_iter().collect();
     let made = client.create_queue().queue_name(name).set_attributes(Some(attributes)).send().await.unwrap();
-    SqsQueue::new(client.clone(), made.queue_url().unwrap())
+    made.queue_url.unwrap()
 }
 
 /// An SQS queue whose time passes when it is told to, not by itself: what was hidden for long enough is shown again

@@ -39,8 +39,9 @@ const RULES: &str = "rules";
 /// What the sort key of a world in its guild begins with.
 const WORLD: &str = "world#";
 
-/// DynamoDB takes items of 400 KiB; 2 KiB are kept for keys, names and the other attributes, all of them short.
-const LONGEST_RECORD: usize = (400 - 2) * 1024;
+/// DynamoDB takes items of 400 KB, thousands read strictly; 2 KB are kept for keys, names and the other attributes, all
+/// of them short.
+const LONGEST_RECORD: usize = 398_000;
 
 /// An item, or the part of one that is its key.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -128,25 +129,15 @@ fn require_fits(what: &str, record: &str) -> Result<(), Unavailable> {
     }
 }
 
-/// What is under a world's id.
-pub(super) enum ById {
-    /// The world is in its guild.
-    Elsewhere(GuildId, WorldName),
-    /// The world is deleted, and here.
-    Here(World, Version),
-}
-
-/// Reads the item under the world's id.
-pub(super) fn read_by_id(item: &Item, id: &WorldId) -> Result<ById, Unavailable> {
+/// Reads where the world is whose id the item is under; none if it is deleted, and in the item itself.
+pub(super) fn read_pointer(item: &Item, id: &WorldId) -> Result<Option<(GuildId, WorldName)>, Unavailable> {
     if item.contains_key("record") {
-        return read_world(item).map(|(world, version)| ById::Here(world, version));
+        return Ok(None);
     }
     let bad = |why: String| Unavailable(format!("what is stored of world `{id}` cannot be read: {why}"));
-    let guild =
-        GuildId::parse(attribute(item, "guild").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
-    let name =
-        WorldName::parse(attribute(item, "name").map_err(bad)?).map_err(|error| bad(error.to_string()))?;
-    Ok(ById::Elsewhere(guild, name))
+    let guild = GuildId::parse(attribute(item, "guild").map_err(bad)?);
+    let name = WorldName::parse(attribute(item, "name").map_err(bad)?);
+    Ok(Some((guild.map_err(|error| bad(error.to_string()))?, name.map_err(|error| bad(error.to_string()))?)))
 }
 
 /// Reads a world and its version.

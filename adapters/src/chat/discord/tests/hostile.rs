@@ -166,11 +166,21 @@ fn first_line(body: &Value) -> String {
 }
 
 #[tokio::test]
+async fn a_list_that_is_null_is_empty() {
+    let mut table = Table::with_world().await;
+    let mut what = command("world list", &[]);
+    what["data"]["options"][0]["options"] = Value::Null;
+    what["member"] = json!({ "user": { "id": "1" }, "roles": null, "nick": null });
+    assert!(seen(&table.act(BOB, what).await).contains("`valhalla`"));
+}
+
+#[tokio::test]
 async fn names_of_all_of_unicode_are_shown_within_every_limit() {
     let mut table = Table::with_world().await;
     let mut block = String::new();
-    for c in
-        (0..=0x10_FFFFu32).filter_map(char::from_u32).filter(|c| *c as u32 % 13 == 0 || (*c as u32) < 0x3000)
+    for c in (0..=0x10_FFFFu32)
+        .filter_map(char::from_u32)
+        .filter(|c| (*c as u32).is_multiple_of(13) || (*c as u32) < 0x3000)
     {
         block.push(c);
         if block.chars().count() == 2000 {
@@ -211,8 +221,8 @@ async fn a_name_cannot_hide_reverse_or_call_anybody() {
         `valhalla` is already waking, asked for by nna 0 s ago, about 1 min 30 s to go.
         `valhalla` is already waking, asked for by ann 0 s ago, about 1 min 30 s to go.
         `valhalla` is already waking, asked for by user 0 s ago, about 1 min 30 s to go.
-        `valhalla` is already waking, asked for by @​everyone 0 s ago, about 1 min 30 s to go.
-        `valhalla` is already waking, asked for by \<@​&77\> 0 s ago, about 1 min 30 s to go.
+        `valhalla` is already waking, asked for by @¦everyone 0 s ago, about 1 min 30 s to go.
+        `valhalla` is already waking, asked for by \<@¦&77\> 0 s ago, about 1 min 30 s to go.
         `valhalla` is already waking, asked for by a b 0 s ago, about 1 min 30 s to go.
         `valhalla` is already waking, asked for by # big 0 s ago, about 1 min 30 s to go.
         `valhalla` is already waking, asked for by 👩‍👩‍👧 0 s ago, about 1 min 30 s to go."#]]

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     table::{APPLICATION, BOT_TOKEN, CHANNEL, GUILD},
@@ -65,6 +65,8 @@ pub(crate) struct Held {
 #[derive(Clone)]
 pub(crate) struct StandIn {
     held: Arc<Mutex<Held>>,
+    /// Told of each request that was dealt with.
+    came: Arc<Notify>,
     /// Its address.
     pub(crate) url: String,
 }
@@ -72,10 +74,11 @@ pub(crate) struct StandIn {
 impl StandIn {
     pub(crate) fn new() -> Self {
         let held = Arc::new(Mutex::new(Held::default()));
+        let came = Arc::new(Notify::new());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}/api/v10", listener.local_addr().unwrap());
-        let router = Router::new().fallback(serve).with_state(held.clone());
+        let router = Router::new().fallback(serve).with_state((held.clone(), came.clone()));
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -83,11 +86,22 @@ impl StandIn {
                 axum::serve(listener, router).await.unwrap();
             });
         });
-        Self { held, url }
+        Self { held, came, url }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap()
+    }
+
+    /// Waits for the answer to the interaction of `token`.
+    #[cfg(feature = "gateway")]
+    pub(crate) async fn answered(&self, token: &str) -> Value {
+        loop {
+            if let Some(answer) = self.lock().answers.get(token) {
+                return answer.clone();
+            }
+            self.came.notified().await;
+        }
     }
 
     pub(crate) fn trouble(&self, troubles: &[Trouble]) {
@@ -107,13 +121,18 @@ impl StandIn {
 }
 
 async fn serve(
-    State(held): State<Arc<Mutex<Held>>>,
+    State((held, came)): State<(Arc<Mutex<Held>>, Arc<Notify>)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let mut held = held.lock().unwrap();
+    let answer = meet(&mut held.lock().unwrap(), &method, &uri, &headers, &body);
+    came.notify_one();
+    answer
+}
+
+fn meet(held: &mut Held, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
     let path = uri.path().trim_start_matches("/api/v10").to_owned();
     held.requests.push(format!("{method} {path}"));
     let trouble = held.troubles.pop_front();
@@ -130,11 +149,11 @@ async fn serve(
         Some(Trouble::Error(status, code)) => return error(status, code),
         Some(Trouble::AnswerLost) | None => {}
     }
-    let checked = check_head(&method, &path, &headers);
+    let checked = check_head(method, &path, headers);
     if let Err(why) = checked {
         held.broken.push(format!("{method} {path}: {why}"));
     }
-    let done = take(&mut held, &method, &path, &body);
+    let done = take(held, method, &path, body);
     match trouble {
         Some(Trouble::AnswerLost) => StatusCode::BAD_GATEWAY.into_response(),
         _ => done,
@@ -175,7 +194,11 @@ fn take(held: &mut Held, method: &Method, path: &str, body: &[u8]) -> Response {
         }
         ("POST", ["interactions", _, token, "callback"]) => {
             held.answers.insert((*token).to_owned(), body["data"].clone());
-            (Ok(()), Value::Null)
+            use validate::To::{Autocomplete, Button, Command, Modal};
+            let is_one = [Command, Button, Autocomplete, Modal]
+                .into_iter()
+                .any(|to| validate::answer(&body, to).is_ok());
+            (if is_one { Ok(()) } else { Err(format!("{body} is no answer")) }, Value::Null)
         }
         ("POST", ["channels", channel, "messages"]) => {
             let nonce = format!("{channel} {}", body["nonce"]);

@@ -296,7 +296,8 @@ pub(crate) fn seen(answer: &Value) -> String {
 
 /// Returns a message as people see it.
 pub(crate) fn message(data: &Value) -> Vec<String> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // What cannot be seen is shown.
+    let text = |value: &Value| value.as_str().unwrap_or_default().replace('\u{200b}', "¦");
     let mut lines: Vec<_> = text(&data["content"]).lines().map(str::to_owned).collect();
     for embed in data["embeds"].as_array().into_iter().flatten() {
         let parts = [text(&embed["title"]), text(&embed["description"]), text(&embed["footer"]["text"])];
