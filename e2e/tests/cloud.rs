@@ -333,7 +333,8 @@ fn short_evening(cloud: &Cloud, name: &str) -> Result<Vec<String>> {
 
 /// Checks that no secret stands where others read.
 fn keeps_secrets(cloud: &Cloud) -> Result<()> {
-    let mut secrets = vec![&cloud.secrets.launch, &cloud.secrets.api, &cloud.secrets.bot];
+    let key = cloud.s3.secret_key().to_owned();
+    let mut secrets = vec![&cloud.secrets.launch, &cloud.secrets.api, &cloud.secrets.bot, &key];
     let tokens = cloud.discord.tokens();
     secrets.extend(&tokens);
     let launch_tokens: Vec<_> = cloud.fargate.tasks().iter().map(launch_token).collect::<Result<_>>()?;

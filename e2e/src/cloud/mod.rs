@@ -13,6 +13,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -63,6 +64,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// How long a request of a person's program may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long the worker may take for one event.
+const WORKER_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many messages the worker is given at once.
+const MOST_AT_ONCE: usize = 5;
 
 /// How many instances each function may have.
 const CONCURRENCY: usize = 4;
@@ -116,81 +123,45 @@ pub struct Cloud {
     url: String,
     begun: Instant,
     name: &'static str,
-    /// The function URL as tasks see it, and as people do.
+    /// The function URL as people see it, and as tasks do.
     _doors: [FunctionUrl; 2],
     _runtime: Runtime,
-    _scratch: TempDir,
+    _scratch: Scratch,
 }
 
 impl Cloud {
     /// Builds a cloud by `plan`.
     pub fn start(plan: &Plan) -> Result<Self> {
         let begun = Instant::now();
-        let scratch = tempfile::tempdir()?;
-        let dir = |name: &str| -> Result<PathBuf> {
-            let dir = scratch.path().join(name);
-            std::fs::create_dir(&dir)?;
-            Ok(dir)
-        };
-        let (spool, worlds, catalogue) = (dir("spool")?, dir("worlds")?, dir("catalogue")?);
-        write_catalogue(&catalogue, &plan.catalogue)?;
+        let scratch = Scratch::new(&plan.catalogue)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let secrets = secrets()?;
         let lab = Arc::new(Lab::new(plan.name, plan.players + plan.machines)?);
         let moto = Moto::start_with(&Options {
             task_events_queue: Some(QUEUE.into()),
-            fargate_directory: Some(spool.clone()),
+            fargate_directory: Some(scratch.path("spool")),
             ..Options::default()
         })?;
         let s3 = S3::start(&[BUCKET], "AKIADORMOUSEEXAMPLE1", "wJalrXUtnFEMIexamplekeyofthebucket")?;
         let queue_url = account::deploy(&moto, &secrets, VISIBILITY)?;
         let discord = Discord::start(&runtime, &secrets.bot)?;
         let mut people = People::new(discord.clone())?;
-        let deployed =
-            Deployed { moto: &moto, s3: &s3, queue_url: &queue_url, public_key: people.public_key() };
-
-        let interactions = Function::new(Settings {
-            env: deployed.env(address(moto.url())?, address(s3.url())?, discord.address),
-            concurrency: CONCURRENCY,
-            ..Settings::new("dormouse-interactions", program("interactions")?)
-        })?;
-        let outside = FunctionUrl::start(&interactions, SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let inside = lab
-            .server()
-            .within(|| FunctionUrl::start(&interactions, SocketAddr::from((lab.server().address, 0))))?;
-
-        let tap = Tap::default();
-        let front = |target| tap.front(&runtime, target);
-        let fronts = (front(address(moto.url())?)?, front(address(s3.url())?)?, front(discord.address)?);
-        let mut env = deployed.env(fronts.0, fronts.1, fronts.2);
-        env.extend(deployed.tasks(&inside.url()));
-        let worker = Function::new(Settings {
-            env,
-            concurrency: CONCURRENCY,
-            timeout: Duration::from_secs(60),
-            ..Settings::new("dormouse-worker", program("worker")?)
-        })?;
-        tap.watch(worker.clone());
-
-        let fargate = Fargate::start(
-            &runtime,
-            Setup {
-                lab: lab.clone(),
-                machines: plan.players..plan.players + plan.machines,
-                spool,
-                worlds,
-                catalogue,
-                program: crate::dormouse::program()
-                    .canonicalize()
-                    .context("run `cargo build -p dormouse`")?,
-                scratch: dir("tasks")?,
-                s3: address(s3.url())?,
-            },
-        )?;
-        let poller = SqsPoller::start(&queue_url, moto.url(), &worker, 5, plan.delivery)?;
+        let deployed = Deployed {
+            account: address(moto.url())?,
+            bucket: address(s3.url())?,
+            keys: [s3.access_key().to_owned(), s3.secret_key().to_owned()],
+            discord: discord.address,
+            queue_url,
+            public_key: people.public_key(),
+        };
+        let (interactions, [outside, inside]) = deployed.interactions(&lab)?;
+        people.send_to(&outside.url());
+        let (worker, tap) = deployed.worker(&runtime, &inside.url())?;
+        let machines = plan.players..plan.players + plan.machines;
+        let fargate = Fargate::start(&runtime, scratch.fargate(lab.clone(), machines, deployed.bucket)?)?;
+        let poller = SqsPoller::start(&deployed.queue_url, moto.url(), &worker, MOST_AT_ONCE, plan.delivery)?;
         let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
         let sweep = Schedule::start(&worker, SWEEP_EVERY, event)?;
-        people.send_to(&outside.url());
         let cloud = Self {
             poller: Some(poller),
             sweep: Some(sweep),
@@ -207,7 +178,7 @@ impl Cloud {
             url: outside.url(),
             begun,
             name: plan.name,
-            _doors: [inside, outside],
+            _doors: [outside, inside],
             _runtime: runtime,
             _scratch: scratch,
         };
@@ -366,56 +337,129 @@ impl Drop for Cloud {
     }
 }
 
-/// What the functions' environment is made of.
-struct Deployed<'a> {
-    moto: &'a Moto,
-    s3: &'a S3,
-    queue_url: &'a str,
+/// What the functions are deployed with.
+#[derive(Clone)]
+struct Deployed {
+    account: SocketAddr,
+    bucket: SocketAddr,
+    keys: [String; 2],
+    discord: SocketAddr,
+    queue_url: String,
     public_key: String,
 }
 
-impl Deployed<'_> {
-    /// Returns the environment of a function that reaches the account, the bucket and Discord there.
-    fn env(&self, account: SocketAddr, bucket: SocketAddr, discord: SocketAddr) -> Vec<(String, String)> {
-        let queue_url = self.queue_url.replace(self.moto.url(), &format!("http://{account}"));
+impl Deployed {
+    /// Returns the front door, and its URL as people and as tasks see it.
+    fn interactions(&self, lab: &Lab) -> Result<(Function, [FunctionUrl; 2])> {
+        let function = Function::new(Settings {
+            env: self.env(),
+            concurrency: CONCURRENCY,
+            ..Settings::new("dormouse-interactions", program("interactions")?)
+        })?;
+        // First, since it starts the threads that serve both, and those must not be inside the lab.
+        let outside = FunctionUrl::start(&function, SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listen = SocketAddr::from((lab.server().address, 0));
+        let inside = lab.server().within(|| FunctionUrl::start(&function, listen))?;
+        Ok((function, [outside, inside]))
+    }
+
+    /// Returns the worker, whose watchdogs report to `control_url`, and the tap on all its wires.
+    fn worker(&self, runtime: &Runtime, control_url: &str) -> Result<(Function, Tap)> {
+        let tap = Tap::default();
+        let tapped = Self {
+            account: tap.front(runtime, self.account)?,
+            bucket: tap.front(runtime, self.bucket)?,
+            discord: tap.front(runtime, self.discord)?,
+            ..self.clone()
+        };
+        let mut env = tapped.env();
+        env.extend(tasks(control_url));
+        let function = Function::new(Settings {
+            env,
+            concurrency: CONCURRENCY,
+            timeout: WORKER_LIMIT,
+            ..Settings::new("dormouse-worker", program("worker")?)
+        })?;
+        tap.watch(function.clone());
+        Ok((function, tap))
+    }
+
+    /// Returns what both functions are told.
+    fn env(&self) -> Vec<(String, String)> {
+        let [access_key, secret_key] = self.keys.clone();
         let env = [
-            ("AWS_ENDPOINT_URL", format!("http://{account}")),
-            ("AWS_ENDPOINT_URL_S3", format!("http://{bucket}")),
-            ("AWS_ACCESS_KEY_ID", self.s3.access_key().into()),
-            ("AWS_SECRET_ACCESS_KEY", self.s3.secret_key().into()),
+            ("AWS_ENDPOINT_URL", format!("http://{}", self.account)),
+            ("AWS_ENDPOINT_URL_S3", format!("http://{}", self.bucket)),
+            ("AWS_ACCESS_KEY_ID", access_key),
+            ("AWS_SECRET_ACCESS_KEY", secret_key),
             ("DORMOUSE_TABLE", TABLE.into()),
-            ("DORMOUSE_QUEUE_URL", queue_url),
+            ("DORMOUSE_QUEUE_URL", self.queue_url.clone()),
             ("DORMOUSE_BUCKET", BUCKET.into()),
             ("DORMOUSE_PARAMETERS", PARAMETERS.into()),
             ("DORMOUSE_DISCORD_APPLICATION", APPLICATION.into()),
             ("DORMOUSE_DISCORD_PUBLIC_KEY", self.public_key.clone()),
             ("DORMOUSE_DISCORD_GUILDS", GUILD.into()),
-            ("DORMOUSE_DISCORD_API", Discord::base(discord)),
+            ("DORMOUSE_DISCORD_API", Discord::base(self.discord)),
         ];
         env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
+}
 
-    /// Returns what only the worker is told.
-    fn tasks(&self, control_url: &str) -> Vec<(String, String)> {
-        let env = [
-            ("DORMOUSE_CLUSTER", CLUSTER),
-            ("DORMOUSE_PREFIX", "dormouse"),
-            ("DORMOUSE_SUBNETS", "subnet-0123456789abcdef0"),
-            ("DORMOUSE_SECURITY_GROUPS", "sg-0123456789abcdef0"),
-            ("DORMOUSE_GAME_SECURITY_GROUPS", "luanti=sg-0123456789abcdef1"),
-            ("DORMOUSE_CONTROL_URL", control_url),
-            ("DORMOUSE_REPORT_EVERY_S", "1"),
-        ];
-        env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+/// Returns what only the worker is told.
+fn tasks(control_url: &str) -> Vec<(String, String)> {
+    let env = [
+        ("DORMOUSE_CLUSTER", CLUSTER),
+        ("DORMOUSE_PREFIX", "dormouse"),
+        ("DORMOUSE_SUBNETS", "subnet-0123456789abcdef0"),
+        ("DORMOUSE_SECURITY_GROUPS", "sg-0123456789abcdef0"),
+        ("DORMOUSE_GAME_SECURITY_GROUPS", "luanti=sg-0123456789abcdef1"),
+        ("DORMOUSE_CONTROL_URL", control_url),
+        ("DORMOUSE_REPORT_EVERY_S", "1"),
+    ];
+    env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The directories of a cloud.
+struct Scratch(TempDir);
+
+impl Scratch {
+    /// Returns directories, one of them with the catalogue, which `changes` change.
+    fn new(changes: &[(&str, &str)]) -> Result<Self> {
+        let scratch = Self(tempfile::tempdir()?);
+        for name in ["spool", "worlds", "catalogue", "tasks"] {
+            std::fs::create_dir(scratch.path(name))?;
+        }
+        write_catalogue(&scratch.path("catalogue"), changes)?;
+        Ok(scratch)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn fargate(&self, lab: Arc<Lab>, machines: Range<usize>, s3: SocketAddr) -> Result<Setup> {
+        Ok(Setup {
+            lab,
+            machines,
+            spool: self.path("spool"),
+            worlds: self.path("worlds"),
+            catalogue: self.path("catalogue"),
+            scratch: self.path("tasks"),
+            program: built(crate::dormouse::program(), "dormouse")?,
+            s3,
+        })
     }
 }
 
-/// Returns where the function's program is, which `cargo xtask test` has built.
+/// Returns where the function's program is.
 fn program(name: &str) -> Result<PathBuf> {
-    let program = crate::dormouse::program().with_file_name(name);
-    program
-        .canonicalize()
-        .with_context(|| format!("{} is missing: run `cargo build -p control-lambda`", program.display()))
+    built(crate::dormouse::program().with_file_name(name), "control-lambda")
+}
+
+/// Returns `program`, which `cargo xtask test` has built from `package`.
+fn built(program: PathBuf, package: &str) -> Result<PathBuf> {
+    let missing = || format!("{} is missing: run `cargo build -p {package}`", program.display());
+    program.canonicalize().with_context(missing)
 }
 
 /// Returns the address in a URL of an emulator.
