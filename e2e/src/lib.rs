@@ -6,3 +6,5 @@ pub mod netns;
 pub mod clients;
 
 pub mod dormouse;
+
+pub mod cloud;

@@ -13,8 +13,9 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs::{self, File},
     net::Ipv4Addr,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     process::{self, Command},
     thread,
@@ -23,6 +24,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
+    sched::{CloneFlags, setns},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -123,6 +125,31 @@ impl Namespace {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program);
         command
+    }
+
+    /// Runs `act` on a thread that is inside. A socket that it opens stays inside, whoever uses it then.
+    pub fn within<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let inside = || {
+            setns(File::open(self.path())?, CloneFlags::CLONE_NEWNET)
+                .with_context(|| format!("entering {}", self.name))?;
+            act()
+        };
+        thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Gives this machine `address` on its own loopback too.
+    pub fn add_local(&self, address: Ipv4Addr) -> Result<()> {
+        self.ip(&format!("address add {address}/32 dev lo"))
+    }
+
+    /// Drops whatever this machine would send to `address`, silently. What comes from there still arrives.
+    pub fn mute_towards(&self, address: Ipv4Addr) -> Result<()> {
+        self.ip(&format!("route add blackhole {address}/32"))
+    }
+
+    /// Undoes `mute_towards`.
+    pub fn speak_towards(&self, address: Ipv4Addr) -> Result<()> {
+        self.ip(&format!("route delete blackhole {address}/32"))
     }
 
     /// Returns the file by which a container can be put in here (`--network ns:PATH`).
