@@ -193,8 +193,10 @@ mod tests {
 
     #[test]
     fn lengths_read_well() {
-        let all: Vec<_> = [0, 45, 60, 90, 600, 7500, 7200, 604_800, 180_000].map(|s| length(Duration::from_secs(s))).into();
-        expect!["0 s, 45 s, 1 min, 1 min 30 s, 10 min, 2 h 5 min, 2 h, 7 d, 2 d 2 h"].assert_eq(&all.join(", "));
+        let all: Vec<_> =
+            [0, 45, 60, 90, 600, 7500, 7200, 604_800, 180_000].map(|s| length(Duration::from_secs(s))).into();
+        expect!["0 s, 45 s, 1 min, 1 min 30 s, 10 min, 2 h 5 min, 2 h, 7 d, 2 d 2 h"]
+            .assert_eq(&all.join(", "));
     }
 
     #[test]

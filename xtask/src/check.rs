@@ -38,8 +38,8 @@ pub(crate) fn test() -> Result<()> {
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
 const END_TO_END: [(&[&str], &str); 2] = [
-    (&["luanti", "openttd", "timers"], "--test-threads=3"),
-    (&["killed", "bad_input", "cloud"], "--test-threads=1"),
+    (&["luanti", "openttd", "timers", "cloud"], "--test-threads=3"),
+    (&["killed", "bad_input"], "--test-threads=1"),
 ];
 
 /// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
