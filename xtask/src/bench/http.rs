@@ -144,8 +144,7 @@ impl Client {
         connection.get_mut().write_all(request.as_bytes())?;
         let Some(first) = line(connection)? else { return Ok(None) };
         let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let mut body = vec![0; length(connection)?];
-        connection.read_exact(&mut body)?;
+        let body = body(connection)?;
         Ok(Some((status.context("an answer without status")?, body)))
     }
 }
@@ -164,14 +163,52 @@ fn read(from: &mut impl BufRead) -> io::Result<Option<Request>> {
     let (Some(method), Some(path)) = (words.next(), words.next()) else {
         return Err(bad("no request line"));
     };
-    let mut body = vec![0; length(from)?];
-    from.read_exact(&mut body)?;
-    Ok(Some(Request { method: method.to_owned(), path: path.to_owned(), body }))
+    Ok(Some(Request { method: method.to_owned(), path: path.to_owned(), body: body(from)? }))
 }
 
-/// Reads the headers and returns how long the body behind them is.
-fn length(from: &mut impl BufRead) -> io::Result<usize> {
-    let mut length = 0;
+/// How a body ends.
+enum Length {
+    /// After so many bytes.
+    Bytes(usize),
+    /// With an empty chunk.
+    Chunks,
+}
+
+/// Reads the headers and the body behind them.
+fn body(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    match length(from)? {
+        Length::Bytes(length) => bytes(from, length),
+        Length::Chunks => chunks(from),
+    }
+}
+
+fn bytes(from: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    Ok(body)
+}
+
+fn chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let head = line(from)?.ok_or_else(|| bad("a body that breaks off"))?;
+        let length = usize::from_str_radix(&head, 16).map_err(|_| bad("no length"))?;
+        if length > LARGEST_BODY - body.len() {
+            return Err(bad("too large"));
+        }
+        body.extend(bytes(from, length)?);
+        if line(from)? != Some(String::new()) {
+            return Err(bad("a chunk that does not end"));
+        }
+        if length == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+/// Reads the headers and returns how the body behind them ends.
+fn length(from: &mut impl BufRead) -> io::Result<Length> {
+    let mut length = Length::Bytes(0);
     for _ in 0..MOST_HEADERS {
         let header = line(from)?.ok_or_else(|| bad("a head that breaks off"))?;
         if header.is_empty() {
@@ -179,11 +216,12 @@ fn length(from: &mut impl BufRead) -> io::Result<usize> {
         }
         let (name, value) = header.split_once(':').ok_or_else(|| bad("a header without value"))?;
         if name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err(bad("a body of unknown length"));
+            length = Length::Chunks;
         }
         if name.eq_ignore_ascii_case("content-length") {
             let value: usize = value.trim().parse().map_err(|_| bad("no length"))?;
-            length = Some(value).filter(|l| *l <= LARGEST_BODY).ok_or_else(|| bad("too large"))?;
+            let value = Some(value).filter(|l| *l <= LARGEST_BODY).ok_or_else(|| bad("too large"))?;
+            length = Length::Bytes(value);
         }
     }
     Err(bad("too many headers"))
@@ -218,6 +256,17 @@ mod tests {
     }
 
     #[test]
+    fn a_body_may_come_in_chunks() {
+        let mut wire: &[u8] = b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\na\r\nllo, world\r\n0\r\n\r\n";
+        assert_eq!(body(&mut wire).unwrap(), b"hello, world");
+        for cut in 0..30 {
+            let mut wire: &[u8] =
+                b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n".get(..cut).unwrap();
+            assert!(body(&mut wire).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
     fn an_answer_comes_back_on_a_connection_that_is_kept() {
         let server = Server::start(|request| {
             let body = [request.path.as_bytes(), b" ", &request.body].concat();
@@ -235,7 +284,7 @@ mod tests {
         let endless = "x".repeat(1_000_000);
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS));
         let large = "GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n";
-        let chunked = "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunked = "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n";
         for wire in [
             &endless,
             &many,
