@@ -1,9 +1,6 @@
 //! The emulated AWS account behind the functions, and calls of it without any SDK.
 
-use std::{
-    cell::RefCell,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use emulators::Moto;
@@ -20,7 +17,7 @@ const QUEUE: &str = "looks";
 /// The account.
 pub(super) struct Account {
     moto: Moto,
-    client: RefCell<Client>,
+    client: Client,
     queue_url: String,
 }
 
@@ -38,7 +35,7 @@ impl Account {
     /// Starts the account, with what both functions need in it.
     pub(super) fn open() -> Result<Self> {
         let moto = Moto::start()?;
-        let client = RefCell::new(Client::new(moto.url())?);
+        let client = Client::new(moto.url())?;
         let mut account = Self { moto, client, queue_url: String::new() };
         account.make("dynamodb", "CreateTable", table())?;
         let queue = account.make("sqs", "CreateQueue", json!({ "QueueName": QUEUE }))?;
@@ -84,7 +81,7 @@ impl Account {
         let headers = [("X-Amz-Target", target.as_str()), ("Content-Type", content)];
         let body = body.to_string();
         let begun = Instant::now();
-        let answer = self.client.borrow_mut().post(&headers, &body);
+        let answer = self.client.post(&headers, &body);
         let took = begun.elapsed();
         let (status, answer) = answer.with_context(|| action.clone())?;
         ensure!(status == 200, "{action} is refused: {}", String::from_utf8_lossy(&answer));

@@ -103,10 +103,9 @@ impl Answer {
     }
 }
 
-/// A client of one server, on one connection that is kept.
+/// A client of one server. Each request has a connection of its own, since the emulator keeps none.
 pub(super) struct Client {
     address: String,
-    connection: Option<BufReader<TcpStream>>,
 }
 
 /// How long a server may be silent. It takes milliseconds.
@@ -116,11 +115,11 @@ impl Client {
     /// Returns a client of the server at `url`, which is `http://HOST:PORT`.
     pub(super) fn new(url: &str) -> Result<Self> {
         let address = url.strip_prefix("http://").with_context(|| format!("{url} is not plain HTTP"))?;
-        Ok(Self { address: address.trim_end_matches('/').to_owned(), connection: None })
+        Ok(Self { address: address.trim_end_matches('/').to_owned() })
     }
 
     /// Posts `body` and returns the status and the body of the answer.
-    pub(super) fn post(&mut self, headers: &[(&str, &str)], body: &str) -> Result<(u16, Vec<u8>)> {
+    pub(super) fn post(&self, headers: &[(&str, &str)], body: &str) -> Result<(u16, Vec<u8>)> {
         let mut request =
             format!("POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.address, body.len());
         for (name, value) in headers {
@@ -128,25 +127,12 @@ impl Client {
         }
         request += "\r\n";
         request += body;
-        if let Some(answer) = self.ask(&request)? {
-            return Ok(answer);
-        }
-        // The server had closed the connection meanwhile.
-        self.connection = None;
-        self.ask(&request)?.context("the server closes the connection without an answer")
-    }
-
-    fn ask(&mut self, request: &str) -> Result<Option<(u16, Vec<u8>)>> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            None => self.connection.insert(BufReader::new(connect(&self.address)?)),
-        };
-        connection.get_mut().write_all(request.as_bytes())?;
-        let Some(first) = line(connection)? else { return Ok(None) };
+        let mut stream = connect(&self.address)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = BufReader::new(stream);
+        let first = line(&mut answer)?.context("the server closes the connection without an answer")?;
         let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let mut body = vec![0; length(connection)?];
-        connection.read_exact(&mut body)?;
-        Ok(Some((status.context("an answer without status")?, body)))
+        Ok((status.context("an answer without status")?, read_body(&mut answer)?))
     }
 }
 
@@ -164,14 +150,52 @@ fn read(from: &mut impl BufRead) -> io::Result<Option<Request>> {
     let (Some(method), Some(path)) = (words.next(), words.next()) else {
         return Err(bad("no request line"));
     };
-    let mut body = vec![0; length(from)?];
-    from.read_exact(&mut body)?;
-    Ok(Some(Request { method: method.to_owned(), path: path.to_owned(), body }))
+    Ok(Some(Request { method: method.to_owned(), path: path.to_owned(), body: read_body(from)? }))
 }
 
-/// Reads the headers and returns how long the body behind them is.
-fn length(from: &mut impl BufRead) -> io::Result<usize> {
-    let mut length = 0;
+/// How a body ends.
+enum Length {
+    /// After so many bytes.
+    Bytes(usize),
+    /// With an empty chunk.
+    Chunks,
+}
+
+/// Reads the headers and the body behind them.
+fn read_body(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    match length(from)? {
+        Length::Bytes(length) => bytes(from, length),
+        Length::Chunks => chunks(from),
+    }
+}
+
+fn bytes(from: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    Ok(body)
+}
+
+fn chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let head = line(from)?.ok_or_else(|| bad("a body that breaks off"))?;
+        let length = usize::from_str_radix(&head, 16).map_err(|_| bad("no length"))?;
+        if length > LARGEST_BODY - body.len() {
+            return Err(bad("too large"));
+        }
+        body.extend(bytes(from, length)?);
+        if line(from)? != Some(String::new()) {
+            return Err(bad("a chunk that does not end"));
+        }
+        if length == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+/// Reads the headers and returns how the body behind them ends.
+fn length(from: &mut impl BufRead) -> io::Result<Length> {
+    let mut length = Length::Bytes(0);
     for _ in 0..MOST_HEADERS {
         let header = line(from)?.ok_or_else(|| bad("a head that breaks off"))?;
         if header.is_empty() {
@@ -179,11 +203,12 @@ fn length(from: &mut impl BufRead) -> io::Result<usize> {
         }
         let (name, value) = header.split_once(':').ok_or_else(|| bad("a header without value"))?;
         if name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err(bad("a body of unknown length"));
+            length = Length::Chunks;
         }
         if name.eq_ignore_ascii_case("content-length") {
             let value: usize = value.trim().parse().map_err(|_| bad("no length"))?;
-            length = Some(value).filter(|l| *l <= LARGEST_BODY).ok_or_else(|| bad("too large"))?;
+            let value = Some(value).filter(|l| *l <= LARGEST_BODY).ok_or_else(|| bad("too large"))?;
+            length = Length::Bytes(value);
         }
     }
     Err(bad("too many headers"))
@@ -218,13 +243,24 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_comes_back_on_a_connection_that_is_kept() {
+    fn a_body_may_come_in_chunks() {
+        let mut wire: &[u8] = b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\na\r\nllo, world\r\n0\r\n\r\n";
+        assert_eq!(read_body(&mut wire).unwrap(), b"hello, world");
+        for cut in 0..30 {
+            let mut wire: &[u8] =
+                b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n".get(..cut).unwrap();
+            assert!(read_body(&mut wire).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_client_gets_the_answer_to_what_it_posted() {
         let server = Server::start(|request| {
             let body = [request.path.as_bytes(), b" ", &request.body].concat();
             Some(Answer { status: 418, headers: vec![("X", "y".into())], body })
         });
         let server = server.unwrap();
-        let mut client = Client::new(&format!("http://{}", server.address())).unwrap();
+        let client = Client::new(&format!("http://{}", server.address())).unwrap();
         for _ in 0..2 {
             assert_eq!(client.post(&[("A", "b")], "hello").unwrap(), (418, b"/ hello".to_vec()));
         }
@@ -235,7 +271,7 @@ mod tests {
         let endless = "x".repeat(1_000_000);
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS));
         let large = "GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n";
-        let chunked = "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunked = "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n";
         for wire in [
             &endless,
             &many,
