@@ -93,7 +93,7 @@ impl Discord {
         if body.len() > interaction::LARGEST {
             return refused(413, Malformed::TooLarge.to_string());
         }
-        let at = match verify(&self.config.public_key, signed, body, now) {
+        let at = match verify(self.config.public_key.as_ref(), signed, body, now) {
             Ok(at) => at,
             Err(why) => return refused(401, why.to_string()),
         };

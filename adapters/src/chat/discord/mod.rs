@@ -81,8 +81,8 @@ pub enum Billed {
 pub struct DiscordConfig {
     /// The application.
     pub application: Snowflake,
-    /// The key that it signs with.
-    pub public_key: PublicKey,
+    /// The key that it signs with. Without it nothing is taken that comes by HTTP.
+    pub public_key: Option<PublicKey>,
     /// The guilds that are served. Anybody can add an application to a guild of theirs, so none is served unnamed.
     pub guilds: BTreeSet<Snowflake>,
     /// The bot's token. Without it there are answers, but no cards.
