@@ -2,9 +2,11 @@
 
 use domain::{
     effect::{Notice, notice},
+    event::Event,
+    idle::Evidence,
     ports::{Chat, Unavailable},
     talk::CardId,
-    world::{Asked, Outcome, World},
+    world::{Asked, Generation, Outcome, World},
 };
 use expect_test::expect;
 
@@ -48,7 +50,7 @@ async fn answers_are_changed_and_the_card_is_posted_once_and_then_changed() {
         `valhalla` is awake: join at `203.0.113.7:30000`.
         | valhalla — awake
         | Join at `203.0.113.7:30000`.
-        | Who is on is not known (not looked yet), seen <t:1800000090:R>. It woke <t:1800000090:R>: bob\_\*the\*\_builder wanted it <t:1800000000:R>.
+        | It woke <t:1800000090:R>: bob\_\*the\*\_builder wanted it <t:1800000000:R>.
         | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
         | It costs money by the second until it sleeps.
         | Luanti
@@ -147,6 +149,29 @@ async fn a_deleted_world_gets_no_new_card() {
     let deleted = World { state, ..world };
     assert_eq!(tell(&discord, &deleted).await, Ok(None));
     assert_eq!(stand_in.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_on_is_said_once_somebody_looked() {
+    let mut table = waking().await;
+    table.work().await;
+    table.wake().await;
+    let shown = async |table: &Table| {
+        let world = table.world().await;
+        let body = table.discord.notice(&world, &notice(&world).unwrap()).post("n");
+        body["embeds"][0]["description"].as_str().unwrap().lines().nth(1).unwrap().to_owned()
+    };
+    let first = shown(&table).await;
+    table.now += 30;
+    let players = Evidence::Unknown("the game does not say".into());
+    table.happen(&[Event::Seen { generation: Generation(1), players, stops_at: None }]).await;
+    let unknown = shown(&table).await;
+    table.see(0, None).await;
+    expect![[r#"
+        It woke <t:1800000090:R>: bob\_\*the\*\_builder wanted it <t:1800000000:R>.
+        Who is on is not known (the game does not say), seen <t:1800000120:R>. It woke <t:1800000090:R>: bob\_\*the\*\_builder wanted it <t:1800000000:R>.
+        Nobody is on, seen <t:1800000120:R>. It woke <t:1800000090:R>: bob\_\*the\*\_builder wanted it <t:1800000000:R>."#]]
+    .assert_eq(&[first, unknown, shown(&table).await].join("\n"));
 }
 
 #[tokio::test]
