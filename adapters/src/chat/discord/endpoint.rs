@@ -49,6 +49,9 @@ const FOLLOWED_FOR: Duration = Duration::from_secs(15 * 60 - 30);
 /// is finished by the worker.
 const ANSWER_LIMIT: Duration = Duration::from_millis(2400);
 
+/// How long a world stays awake by the button, which says so.
+const STAYS_FOR: &str = "1h";
+
 /// The id of the text input in which a name is typed once more.
 const TYPED_NAME: &str = "name";
 
@@ -211,7 +214,11 @@ impl Discord {
             Press::Export => commands::export::SPEC.path,
             Press::Delete => return confirm_delete(&id.world, context, driver).await,
         };
-        match run(path, &named(&id.world), context, driver).await {
+        let mut args = named(&id.world);
+        if id.press == Press::Stay {
+            args.0.insert("for".into(), STAYS_FOR.into());
+        }
+        match run(path, &args, context, driver).await {
             Ok(reply @ Reply::World { .. }) => Shape::Same(self.reply_to(path, &reply, Shown::Everybody)),
             Ok(reply) => Shape::New(self.reply(&reply, shown(path))),
             Err(why) => Shape::New(problem(&why)),
