@@ -43,7 +43,7 @@ use crate::chat::discord::{
 };
 
 /// How long an answer can be changed: Discord's 15 minutes, less what the last change may take.
-const FOLLOWED_FOR: Duration = Duration::from_secs(15 * 60 - 30);
+pub(super) const FOLLOWED_FOR: Duration = Duration::from_secs(15 * 60 - 30);
 
 /// How long an answer may take. Discord waits for three seconds, the way there and back included; what was begun by then
 /// is finished by the worker.
