@@ -73,20 +73,17 @@ impl Bot {
             return Ok(None);
         };
         let bot_token = self.token()?;
-        let public_key = match (self.public_key, self.gateway) {
-            (Some(key), _) => key,
-            // No key has signed anything for which this one stands: every signature is wrong.
-            (None, true) => PublicKey::new([0; 32]),
-            (None, false) => bail!(
+        if self.public_key.is_none() && !self.gateway {
+            bail!(
                 "--discord-public-key is missing: it is on the application's page; or use --discord-gateway"
-            ),
-        };
+            );
+        }
         if self.gateway && bot_token.is_none() {
             bail!("--discord-gateway needs the bot's token: --discord-token-file or DORMOUSE_DISCORD_TOKEN");
         }
         let config = DiscordConfig {
             application,
-            public_key,
+            public_key: self.public_key,
             guilds: self.guilds.iter().copied().collect::<BTreeSet<_>>(),
             bot_token,
             api_base: self.api.clone(),

@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use adapters::chat::discord::{
-    commands::{AppCommand, Diff, diff, wanted},
+    commands::{CommandId, Diff, Others, Plan, diff, listed, wanted},
     rest::{BotToken, DISCORD, Failure, Rest, Scope},
     snowflake::Snowflake,
 };
@@ -52,7 +52,7 @@ on https://discord.com/developers/applications, under Bot.")]
 #[derive(Debug, Args)]
 pub(crate) struct Reach {
     /// The application's id
-    #[arg(long, value_name = "ID", env = "DORMOUSE_DISCORD_APPLICATION_ID")]
+    #[arg(long, value_name = "ID", env = "DORMOUSE_DISCORD_APPLICATION")]
     application_id: Option<Snowflake>,
     /// A file that holds the bot's token (or set DORMOUSE_DISCORD_TOKEN)
     #[arg(long, value_name = "FILE")]
@@ -74,6 +74,9 @@ pub(crate) struct Register {
     /// Register for every guild that has the application
     #[arg(long)]
     global: bool,
+    /// Remove the application's other commands too; without it they are left, and nothing is written
+    #[arg(long)]
+    remove_others: bool,
     /// Print what would be registered; needs no token and no network
     #[arg(long)]
     dry_run: bool,
@@ -98,7 +101,7 @@ pub(crate) struct Existing {
 #[derive(Debug, Args)]
 pub(crate) struct Invite {
     /// The application's id
-    #[arg(long, value_name = "ID", env = "DORMOUSE_DISCORD_APPLICATION_ID")]
+    #[arg(long, value_name = "ID", env = "DORMOUSE_DISCORD_APPLICATION")]
     application_id: Snowflake,
     /// The guild that is chosen beforehand
     #[arg(long, value_name = "ID")]
@@ -115,7 +118,8 @@ pub(crate) fn run(command: &Discord) -> Result<()> {
         Discord::Register(register) if register.dry_run => dry_run(register),
         Discord::Register(register) => {
             let scopes = scopes(&register.guild, register.global);
-            each(&register.reach, &scopes, async |client, scope| client.register(scope).await)
+            let others = if register.remove_others { Others::Remove } else { Others::Leave };
+            each(&register.reach, &scopes, async |client, scope| client.register(scope, others).await)
         }
         Discord::List(existing) => {
             let scopes = scopes(&existing.guild, existing.global);
@@ -170,18 +174,13 @@ struct Done {
 }
 
 /// Does `what` in each scope, and prints what came of it.
-fn each(
-    reach: &Reach,
-    scopes: &[Scope],
-    what: impl AsyncFn(&Client, Scope) -> Result<Done, Failure>,
-) -> Result<()> {
+fn each(reach: &Reach, scopes: &[Scope], what: impl AsyncFn(&Client, Scope) -> Result<Done>) -> Result<()> {
     let client = Client::new(reach)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("starting the runtime")?;
     let mut all = Vec::new();
     for scope in scopes {
-        let done = runtime.block_on(what(&client, *scope));
-        let Done { text, json } = done.map_err(|failure| client.explain(*scope, &failure))?;
+        let Done { text, json } = runtime.block_on(what(&client, *scope))?;
         if reach.json {
             all.push(json);
         } else {
@@ -204,52 +203,60 @@ struct Client {
 impl Client {
     fn new(reach: &Reach) -> Result<Self> {
         let application = reach.application_id.context(
-            "which application? give --application-id or set DORMOUSE_DISCORD_APPLICATION_ID; the id is on its page \
+            "which application? give --application-id or set DORMOUSE_DISCORD_APPLICATION; the id is on its page \
              on https://discord.com/developers/applications",
         )?;
         let (token, token_from) = token(reach)?;
         Ok(Self { rest: Rest::new(checked(&reach.api_url)?, Some(token)), application, token_from })
     }
 
-    async fn existing(&self, scope: Scope) -> Result<(Value, Vec<AppCommand>), Failure> {
-        let value = self.rest.commands(self.application, scope, Instant::now() + PATIENCE).await?;
-        // Commands of other kinds (on a message, on a person) may lack what ours have.
-        let all = value.as_array().into_iter().flatten().cloned();
-        let read = all.filter_map(|command| serde_json::from_value(command).ok()).collect();
-        Ok((value, read))
-    }
-
-    async fn register(&self, scope: Scope) -> Result<Done, Failure> {
-        let wanted = wanted(scope);
-        let (_, existing) = self.existing(scope).await?;
-        let difference = diff(&existing, &wanted);
-        let json = json_of(scope, &difference);
-        if difference.is_empty() {
-            return Ok(Done { text: "everything is as it should be".into(), json });
+    /// Returns the commands that Discord has, of whatever kind.
+    async fn existing(&self, scope: Scope) -> Result<Vec<Value>> {
+        let value = self.rest.commands(self.application, scope, Instant::now() + PATIENCE).await;
+        match value.map_err(|failure| self.explain(scope, &failure))? {
+            Value::Array(commands) => Ok(commands),
+            _ => bail!("{scope}: Discord's answer is no list of commands\n  hint: try again later"),
         }
-        let until = Instant::now() + PATIENCE;
-        self.rest.overwrite_commands(self.application, scope, json!(wanted), until).await?;
-        Ok(Done { text: format!("done: {difference}"), json })
     }
 
-    async fn list(&self, scope: Scope) -> Result<Done, Failure> {
-        let (commands, existing) = self.existing(scope).await?;
-        let names: Vec<_> = existing.iter().map(|command| format!("/{}", command.name)).collect();
-        let text = if names.is_empty() { "no commands".into() } else { names.join(" ") };
+    async fn register(&self, scope: Scope, others: Others) -> Result<Done> {
+        let wanted = wanted(scope);
+        let difference = diff(&self.existing(scope).await?, &wanted);
+        match difference.plan(others) {
+            Plan::Nothing => Ok(nothing_to_do(scope, difference)),
+            Plan::Write => {
+                let until = Instant::now() + PATIENCE;
+                let written = self.rest.overwrite_commands(self.application, scope, json!(wanted), until);
+                written.await.map_err(|failure| self.explain(scope, &failure))?;
+                Ok(Done { text: format!("done: {difference}"), json: json_of(scope, &difference) })
+            }
+            Plan::Refuse => bail!(
+                "{scope}: this would remove commands that are not ours: {}; nothing was written\n  \
+                 hint: give --remove-others to remove them, or use an application of its own for Dormouse",
+                listed(&difference.removed)
+            ),
+        }
+    }
+
+    async fn list(&self, scope: Scope) -> Result<Done> {
+        let commands = self.existing(scope).await?;
+        let ids: Vec<_> = commands.iter().map(CommandId::of).collect();
+        let text = if ids.is_empty() { "no commands".into() } else { listed(&ids) };
         Ok(Done { text, json: json!({ "scope": scope.to_string(), "commands": commands }) })
     }
 
-    /// Removes the commands that have a name of ours; others may be somebody else's.
-    async fn unregister(&self, scope: Scope) -> Result<Done, Failure> {
+    /// Removes the commands that have a name and kind of ours; others may be somebody else's.
+    async fn unregister(&self, scope: Scope) -> Result<Done> {
         let ours = wanted(scope);
-        let (commands, _) = self.existing(scope).await?;
         let mut removed = Vec::new();
-        for command in commands.as_array().into_iter().flatten() {
-            let name = command["name"].as_str().unwrap_or_default();
+        for command in &self.existing(scope).await? {
+            let which = CommandId::of(command);
             let id = command["id"].as_str().and_then(|id| id.parse().ok());
-            if let Some(id) = id.filter(|_| ours.iter().any(|our| our.name == name)) {
-                self.rest.delete_command(self.application, scope, id, Instant::now() + PATIENCE).await?;
-                removed.push(name.to_owned());
+            if let Some(id) = id.filter(|_| which.is_in(&ours)) {
+                let until = Instant::now() + PATIENCE;
+                let deleted = self.rest.delete_command(self.application, scope, id, until).await;
+                deleted.map_err(|failure| self.explain(scope, &failure))?;
+                removed.push(which);
             }
         }
         let difference = Diff { removed, ..Diff::default() };
@@ -281,8 +288,25 @@ impl Client {
     }
 }
 
+/// Returns what is said where nothing was written: what is there besides stays.
+fn nothing_to_do(scope: Scope, difference: Diff) -> Done {
+    let left = match difference.removed.as_slice() {
+        [] => String::new(),
+        others => format!("; not ours, and left: {}", listed(others)),
+    };
+    let difference = Diff { removed: Vec::new(), ..difference };
+    Done { text: format!("everything is as it should be{left}"), json: json_of(scope, &difference) }
+}
+
 fn json_of(scope: Scope, Diff { added, changed, removed, kept }: &Diff) -> Value {
+    let names = |ids: &[CommandId]| ids.iter().map(name_of).collect::<Vec<_>>();
+    let (added, changed, removed, kept) = (names(added), names(changed), names(removed), names(kept));
     json!({ "scope": scope.to_string(), "added": added, "changed": changed, "removed": removed, "kept": kept })
+}
+
+/// Returns the name of a command as programs read it: what is called by a slash has it alone.
+fn name_of(id: &CommandId) -> String {
+    id.to_string().trim_start_matches('/').to_owned()
 }
 
 /// Returns the token and where it is from.

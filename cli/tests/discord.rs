@@ -83,7 +83,7 @@ impl StandIn {
 
 fn dormouse(arguments: &[&str], token: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dormouse"));
-    command.arg("discord").args(arguments).env_remove("DORMOUSE_DISCORD_APPLICATION_ID");
+    command.arg("discord").args(arguments).env_remove("DORMOUSE_DISCORD_APPLICATION");
     match token {
         Some(token) => command.env("DORMOUSE_DISCORD_TOKEN", token),
         None => command.env_remove("DORMOUSE_DISCORD_TOKEN"),
@@ -178,6 +178,52 @@ fn commands_are_registered_once_listed_and_removed() {
 }
 
 #[test]
+fn commands_of_others_are_removed_only_if_that_is_said() {
+    let discord = StandIn::new();
+    let others = json!([
+        { "id": "1", "name": "dance", "type": 1, "description": "Dance" },
+        { "id": "2", "name": "Report", "type": 3, "description": "" },
+        { "id": "3", "name": "world", "type": 2, "description": "" },
+    ]);
+    discord.held.lock().unwrap().0 = others.clone();
+    check(
+        &discord,
+        &["register", "--global"],
+        TOKEN,
+        expect![[r#"
+        dormouse: all guilds: this would remove commands that are not ours: /dance Report (on a message) world (on a person); nothing was written
+          hint: give --remove-others to remove them, or use an application of its own for Dormouse
+        (1)"#]],
+    );
+    check(
+        &discord,
+        &["unregister", "--global"],
+        TOKEN,
+        expect![[r#"
+        all guilds: nothing to remove
+        (0)"#]],
+    );
+    assert_eq!(*discord.held.lock().unwrap(), (others, Vec::new()));
+    check(
+        &discord,
+        &["register", "--global", "--remove-others"],
+        TOKEN,
+        expect![[r#"
+        all guilds: done: add /world /access /games /help, remove /dance Report (on a message) world (on a person)
+        (0)"#]],
+    );
+    discord.held.lock().unwrap().0.as_array_mut().unwrap().push(json!({ "name": "Report", "type": 3 }));
+    check(
+        &discord,
+        &["register", "--global"],
+        TOKEN,
+        expect![[r#"
+        all guilds: everything is as it should be; not ours, and left: Report (on a message)
+        (0)"#]],
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said_with_how_to_mend_it() {
     let discord = StandIn::new();
     check(
@@ -216,7 +262,7 @@ fn what_is_wrong_is_said_with_how_to_mend_it() {
     );
     let output = dormouse(&["register", "--global"], None);
     expect![[r#"
-        dormouse: which application? give --application-id or set DORMOUSE_DISCORD_APPLICATION_ID; the id is on its page on https://discord.com/developers/applications
+        dormouse: which application? give --application-id or set DORMOUSE_DISCORD_APPLICATION; the id is on its page on https://discord.com/developers/applications
     "#]].assert_eq(&String::from_utf8(output.stderr).unwrap());
     let output = dormouse(&["list", "--global", "--application-id", "1100000000000000001"], None);
     expect![[r#"

@@ -90,7 +90,7 @@ fn driver(
     let games = Arc::new(catalogue.games());
     let discord = DiscordConfig {
         application: config.discord.application,
-        public_key: config.discord.public_key,
+        public_key: Some(config.discord.public_key),
         guilds: config.discord.guilds.clone(),
         bot_token: secrets.discord_token.clone(),
         api_base: config.discord.api_base.clone(),

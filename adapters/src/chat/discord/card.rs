@@ -135,15 +135,19 @@ fn starting(world: &World, game: Option<&Game>, launch: &Launch, step: &StartSte
     [Some(first), Some(step.to_owned()), next].into_iter().flatten().collect()
 }
 
+/// Returns who is on, once somebody looked, and how it came to be awake.
 fn seen(launch: &Launch, heard: &Heard) -> String {
+    let ready = launch.passed_at(Milestone::Ready);
+    let woke = format!("It woke {}: {}.", relative(ready.unwrap_or(launch.asked.at)), wanted(&launch.asked));
     let players = match &heard.players {
         Evidence::Players(1) => "1 player is on".into(),
         Evidence::Players(n) => format!("{n} players are on"),
         Evidence::Empty => "Nobody is on".into(),
+        // The game has just become ready: nobody looked yet.
+        Evidence::Unknown(_) if ready == Some(heard.at) => return woke,
         Evidence::Unknown(why) => format!("Who is on is not known ({})", plain(why)),
     };
-    let since = launch.passed_at(Milestone::Ready).unwrap_or(launch.asked.at);
-    format!("{players}, seen {}. It woke {}: {}.", relative(heard.at), relative(since), wanted(&launch.asked))
+    format!("{players}, seen {}. {woke}", relative(heard.at))
 }
 
 /// Returns what will happen by itself.

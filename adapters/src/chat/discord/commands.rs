@@ -10,6 +10,7 @@ use domain::{
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::chat::discord::{limits, rest::Scope};
 
@@ -174,20 +175,51 @@ fn option(opt: &Opt) -> Option<AppOption> {
     })
 }
 
-/// How the commands that Discord has differ from those that are wanted, by their names.
+/// How the commands that Discord has differ from those that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diff {
     /// Those that it does not have yet.
-    pub added: Vec<String>,
+    pub added: Vec<CommandId>,
     /// Those that are otherwise.
-    pub changed: Vec<String>,
-    /// Those that are not wanted.
-    pub removed: Vec<String>,
+    pub changed: Vec<CommandId>,
+    /// Those that are not wanted: somebody else's, or an older version's.
+    pub removed: Vec<CommandId>,
     /// Those that are right.
-    pub kept: Vec<String>,
+    pub kept: Vec<CommandId>,
+}
+
+/// What becomes of an application's commands that are not wanted: registering replaces all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// They go.
+    Remove,
+    /// They stay.
+    Leave,
+}
+
+/// What registering has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing: all is as it should be, but perhaps for others that stay.
+    Nothing,
+    /// Write the commands that are wanted over all that are there.
+    Write,
+    /// Say that others, which should stay, would be lost.
+    Refuse,
 }
 
 impl Diff {
+    /// Decides what registering has to do.
+    pub fn plan(&self, others: Others) -> Plan {
+        let is_right = self.added.is_empty() && self.changed.is_empty();
+        match others {
+            Others::Remove if self.is_empty() => Plan::Nothing,
+            Others::Leave if is_right => Plan::Nothing,
+            Others::Leave if !self.removed.is_empty() => Plan::Refuse,
+            Others::Remove | Others::Leave => Plan::Write,
+        }
+    }
+
     /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
@@ -203,40 +235,80 @@ impl fmt::Display for Diff {
             ("keep", &self.kept),
         ];
         let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
-        let parts: Vec<_> = parts
-            .map(|(what, names)| {
-                format!(
-                    "{what} {}",
-                    names.iter().map(|name| format!("/{name}")).collect::<Vec<_>>().join(" ")
-                )
-            })
-            .collect();
+        let parts: Vec<_> = parts.map(|(what, ids)| format!("{what} {}", listed(ids))).collect();
         f.write_str(&parts.join(", "))
     }
 }
 
-/// Compares the commands that Discord has with those that are `wanted`.
-pub fn diff(existing: &[AppCommand], wanted: &[AppCommand]) -> Diff {
-    let mut diff = Diff::default();
-    for command in wanted {
-        let name = command.name.clone();
-        match existing.iter().find(|old| old.name == command.name && old.kind == command.kind) {
-            None => diff.added.push(name),
-            Some(old) if is_same(old, command) => diff.kept.push(name),
-            Some(_) => diff.changed.push(name),
+/// Which command of a scope it is: there may be one of each kind with the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandId {
+    /// Its name.
+    pub name: String,
+    /// `1`: called by a slash.
+    pub kind: u64,
+}
+
+impl CommandId {
+    /// Reads it from a command of any kind, whatever else there is in it.
+    pub fn of(command: &Value) -> Self {
+        let name = command["name"].as_str().unwrap_or_default().to_owned();
+        Self { name, kind: command["type"].as_u64().unwrap_or(slash().into()) }
+    }
+
+    /// Tells whether it is one of `wanted`.
+    pub fn is_in(&self, wanted: &[AppCommand]) -> bool {
+        wanted.iter().any(|command| command.id() == *self)
+    }
+}
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, kind } = self;
+        match kind {
+            1 => write!(f, "/{name}"),
+            2 => write!(f, "{name} (on a person)"),
+            3 => write!(f, "{name} (on a message)"),
+            other => write!(f, "{name} (kind {other})"),
         }
     }
-    let is_wanted = |old: &&AppCommand| wanted.iter().any(|new| new.name == old.name && new.kind == old.kind);
-    diff.removed = existing.iter().filter(|old| !is_wanted(old)).map(|old| old.name.clone()).collect();
+}
+
+/// Returns `ids` as people read them.
+pub fn listed(ids: &[CommandId]) -> String {
+    ids.iter().map(CommandId::to_string).collect::<Vec<_>>().join(" ")
+}
+
+impl AppCommand {
+    /// Returns which one it is.
+    pub fn id(&self) -> CommandId {
+        CommandId { name: self.name.clone(), kind: self.kind.into() }
+    }
+}
+
+/// Compares the commands that Discord has, in its JSON, with those that are `wanted`.
+pub fn diff(existing: &[Value], wanted: &[AppCommand]) -> Diff {
+    let mut diff = Diff::default();
+    for command in wanted {
+        let id = command.id();
+        let list = match existing.iter().find(|old| CommandId::of(old) == id) {
+            None => &mut diff.added,
+            Some(old) if is_same(old, command) => &mut diff.kept,
+            Some(_) => &mut diff.changed,
+        };
+        list.push(id);
+    }
+    diff.removed = existing.iter().map(CommandId::of).filter(|old| !old.is_in(wanted)).collect();
     diff
 }
 
 /// Compares two commands in what we say about them: where we leave it to Discord, anything is right.
-fn is_same(old: &AppCommand, new: &AppCommand) -> bool {
+fn is_same(old: &Value, new: &AppCommand) -> bool {
+    let Ok(old) = AppCommand::deserialize(old) else { return false };
     let settled = AppCommand {
         contexts: new.contexts.as_ref().and(old.contexts.clone()),
         integration_types: new.integration_types.as_ref().and(old.integration_types.clone()),
-        ..old.clone()
+        ..old
     };
     settled == *new
 }

@@ -43,11 +43,14 @@ use crate::chat::discord::{
 };
 
 /// How long an answer can be changed: Discord's 15 minutes, less what the last change may take.
-const FOLLOWED_FOR: Duration = Duration::from_secs(15 * 60 - 30);
+pub(super) const FOLLOWED_FOR: Duration = Duration::from_secs(15 * 60 - 30);
 
 /// How long an answer may take. Discord waits for three seconds, the way there and back included; what was begun by then
 /// is finished by the worker.
 const ANSWER_LIMIT: Duration = Duration::from_millis(2400);
+
+/// How long a world stays awake by the button, which says so.
+const STAYS_FOR: &str = "1h";
 
 /// The id of the text input in which a name is typed once more.
 const TYPED_NAME: &str = "name";
@@ -93,7 +96,7 @@ impl Discord {
         if body.len() > interaction::LARGEST {
             return refused(413, Malformed::TooLarge.to_string());
         }
-        let at = match verify(&self.config.public_key, signed, body, now) {
+        let at = match verify(self.config.public_key.as_ref(), signed, body, now) {
             Ok(at) => at,
             Err(why) => return refused(401, why.to_string()),
         };
@@ -211,7 +214,11 @@ impl Discord {
             Press::Export => commands::export::SPEC.path,
             Press::Delete => return confirm_delete(&id.world, context, driver).await,
         };
-        match run(path, &named(&id.world), context, driver).await {
+        let mut args = named(&id.world);
+        if id.press == Press::Stay {
+            args.0.insert("for".into(), STAYS_FOR.into());
+        }
+        match run(path, &args, context, driver).await {
             Ok(reply @ Reply::World { .. }) => Shape::Same(self.reply_to(path, &reply, Shown::Everybody)),
             Ok(reply) => Shape::New(self.reply(&reply, shown(path))),
             Err(why) => Shape::New(problem(&why)),

@@ -21,15 +21,17 @@ use domain::{
     effect::Notice,
     game::Game,
     ports::{Chat, Unavailable},
-    talk::{CardId, ReplyId},
+    talk::{CardId, Follower},
     world::{GameId, World, WorldId},
 };
+use futures_util::{StreamExt, stream};
 use ring::digest::{SHA256, digest};
 use tokio::time::Instant;
 
 use crate::chat::discord::{
+    endpoint::FOLLOWED_FOR,
     message::Message,
-    rest::{BotToken, Failure, Posted, Rest},
+    rest::{BotToken, Failure, Posted, Registered, Rest},
     signature::PublicKey,
     snowflake::Snowflake,
 };
@@ -58,14 +60,24 @@ pub mod limits;
 
 pub mod rest;
 
+mod ways;
+
 #[cfg(feature = "gateway")]
 pub mod gateway;
 
 #[cfg(test)]
 mod tests;
 
-/// How long one notice is tried. A worker on Lambda has a minute for all that it does.
-const TELL_LIMIT: Duration = Duration::from_secs(20);
+/// How long one notice is tried, with the card and all answers. A worker on Lambda has a minute for all that it does, and a
+/// sweep goes through many worlds.
+const TELL_LIMIT: Duration = Duration::from_secs(8);
+
+/// How many answers are changed at a time.
+const ANSWERS_AT_ONCE: usize = 5;
+
+/// How old an answer is that Discord must know by now: our first answer arrives within the three seconds that it waits, and
+/// is registered at once.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whether somebody is sent a bill for a world that is awake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +93,8 @@ pub enum Billed {
 pub struct DiscordConfig {
     /// The application.
     pub application: Snowflake,
-    /// The key that it signs with.
-    pub public_key: PublicKey,
+    /// The key that it signs with. Without it nothing is taken that comes by HTTP.
+    pub public_key: Option<PublicKey>,
     /// The guilds that are served. Anybody can add an application to a guild of theirs, so none is served unnamed.
     pub guilds: BTreeSet<Snowflake>,
     /// The bot's token. Without it there are answers, but no cards.
@@ -108,10 +120,54 @@ impl Discord {
         Self { config, games, rest, clock }
     }
 
+    /// Shows what is so until `until` is reached: on the card first, which is for everybody and is remembered, and then in
+    /// the answers that are followed.
+    async fn tell_until(
+        &self,
+        world: &World,
+        notice: &Notice,
+        until: Instant,
+    ) -> Result<Option<CardId>, Unavailable> {
+        let message = self.notice(world, notice);
+        let kept = world.talk.card.clone();
+        // While the card cannot be shown, answers would be changed again with each try.
+        let card = shown(world, "the card", self.show_card(world, &message, until).await, kept)?;
+        let late = self.edit_replies(world, &message, until).await;
+        let is_shown = card.is_some() && self.config.bot_token.is_some();
+        match late {
+            // Where there is a card, whoever looks finds what is so; answers that were missed change with the next notice.
+            Some(late) if !is_shown => Err(late),
+            Some(_) | None => Ok(card),
+        }
+    }
+
+    /// Turns the answers that are followed into `message`; returns what was out of reach.
+    async fn edit_replies(&self, world: &World, message: &Message, until: Instant) -> Option<Unavailable> {
+        let now = (self.clock)();
+        let followers = world.talk.followers.iter().filter(|follower| follower.until > now);
+        let edits: Vec<_> =
+            followers.map(|follower| self.edit_reply(follower, message, now, until)).collect();
+        let mut edits = stream::iter(edits).buffer_unordered(ANSWERS_AT_ONCE);
+        let mut late = None;
+        while let Some(edited) = edits.next().await {
+            late = shown(world, "an answer", edited, ()).err().or(late);
+        }
+        late
+    }
+
     /// Turns an answer that somebody follows into `message`.
-    async fn edit_reply(&self, reply: &ReplyId, message: &Message, until: Instant) -> Result<(), Failure> {
-        let (application, token) = reply.as_str().split_once('/').ok_or(Failure::Gone(0))?;
-        self.rest.edit_original(application, token, message.edit(), until).await
+    async fn edit_reply(
+        &self,
+        follower: &Follower,
+        message: &Message,
+        now: Timestamp,
+        until: Instant,
+    ) -> Result<(), Failure> {
+        let (application, token) = follower.reply.as_str().split_once('/').ok_or(Failure::Gone(0))?;
+        let left = follower.until.duration_since(now).unsigned_abs();
+        let is_young = left > FOLLOWED_FOR.saturating_sub(REGISTERED_WITHIN);
+        let registered = if is_young { Registered::Perhaps } else { Registered::Surely };
+        self.rest.edit_original(application, token, registered, message.edit(), until).await
     }
 
     /// Turns the world's card into `message`, or posts one where it is spoken of and has none; returns the card.
@@ -160,21 +216,7 @@ impl Discord {
 #[async_trait]
 impl Chat for Discord {
     async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
-        let message = self.notice(world, notice);
-        let (now, until) = ((self.clock)(), Instant::now() + TELL_LIMIT);
-        let mut late = None;
-        for follower in world.talk.followers.iter().filter(|follower| follower.until > now) {
-            let edited = self.edit_reply(&follower.reply, &message, until).await;
-            late = shown(world, "an answer", edited, ()).err().or(late);
-        }
-        let kept = world.talk.card.clone();
-        let card = shown(world, "the card", self.show_card(world, &message, until).await, kept)?;
-        // A card that was just posted has to be remembered, or it is posted again; the answers that were missed are changed
-        // with the next notice.
-        match late {
-            Some(late) if card == world.talk.card => Err(late),
-            Some(_) | None => Ok(card),
-        }
+        self.tell_until(world, notice, Instant::now() + TELL_LIMIT).await
     }
 }
 

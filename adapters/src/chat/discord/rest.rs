@@ -1,17 +1,22 @@
 //! Discord's HTTP interface: the few requests that are made, and how long they are tried.
 //!
 //! Rate limits are waited out, an answer that Discord has not registered yet is tried again, and so is what fails on
-//! Discord's side: each until a moment that the caller names. The token of an interaction stands in the address, so no
-//! address is ever part of an error or a log line.
+//! Discord's side: each until a moment that the caller names, past which nothing is begun and nothing goes on. What takes
+//! longer is remembered ([`ways`]), and further requests fail at once until it is over. The token of an interaction stands
+//! in the address, so no address is ever part of an error or a log line.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::Instant;
-use ureq::{Agent, http};
+use ureq::{Agent, AsSendBody, http};
 
-use crate::chat::discord::{limits, snowflake::Snowflake};
+use crate::chat::discord::{
+    limits,
+    snowflake::Snowflake,
+    ways::{Way, Ways},
+};
 
 /// Discord's own address.
 pub const DISCORD: &str = "https://discord.com/api/v10";
@@ -19,7 +24,7 @@ pub const DISCORD: &str = "https://discord.com/api/v10";
 /// How Discord wants programs to name themselves.
 const USER_AGENT: &str = concat!("DiscordBot (https://dormouse.invalid, ", env!("CARGO_PKG_VERSION"), ")");
 
-/// How long one request may take.
+/// How long one request may take, if the caller's moment is not before that.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// The most bytes of an answer that are read: a hundred commands with all their options are below it.
@@ -31,7 +36,13 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// How often a request is made. With doubling waits the caller's moment is reached before that.
 const MOST_TRIES: u32 = 12;
 
-/// How often the answer to an interaction is looked for. Discord registers it when it receives our answer, which may be
+/// How often a request is made that finds nobody. A connection that was kept and then closed fails once or twice.
+const CONNECTION_TRIES: u32 = 3;
+
+/// How long a caller must have given: where nobody answers in less, that says nothing of Discord.
+const FAIR_TIME: Duration = Duration::from_secs(1);
+
+/// How often a young answer to an interaction is looked for. Discord registers it when it receives our answer, which may be
 /// after the first milestone; past about 8 s it never will.
 const REGISTRATION_TRIES: u32 = 6;
 
@@ -124,6 +135,7 @@ pub struct Rest {
     agent: Agent,
     base: String,
     token: Option<BotToken>,
+    ways: Arc<Ways>,
 }
 
 /// Who a request speaks as.
@@ -135,10 +147,22 @@ enum As {
     Interaction,
 }
 
+/// Whether Discord must know the answer to an interaction. It does once it has received our answer, which may be after the
+/// first milestone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// It must, or never will: the answer came too late.
+    Surely,
+    /// It may yet come to know it.
+    Perhaps,
+}
+
 struct Request {
     method: http::Method,
     path: String,
     speaker: As,
+    registered: Registered,
+    way: Way,
     body: Option<Value>,
 }
 
@@ -156,27 +180,40 @@ enum Verdict {
     Wait(Duration, Failure),
 }
 
+impl Request {
+    fn by_bot(method: http::Method, path: String, way: Way, body: Option<Value>) -> Self {
+        Self { method, path, speaker: As::Bot, registered: Registered::Surely, way, body }
+    }
+}
+
 impl Rest {
     /// Returns a client that reaches Discord at `base`, and speaks as the bot with `token`.
     pub fn new(base: &str, token: Option<BotToken>) -> Self {
-        let config = Agent::config_builder()
-            .timeout_global(Some(REQUEST_LIMIT))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(USER_AGENT);
-        Self { agent: config.build().new_agent(), base: base.trim_end_matches('/').to_owned(), token }
+        let config =
+            Agent::config_builder().http_status_as_error(false).max_redirects(0).user_agent(USER_AGENT);
+        let base = base.trim_end_matches('/').to_owned();
+        Self { agent: config.build().new_agent(), base, token, ways: Arc::default() }
     }
 
-    /// Changes the answer that an interaction was given.
+    /// Changes the answer that an interaction was given. One that Discord does not know is gone, unless it may not be
+    /// `registered` yet.
     pub async fn edit_original(
         &self,
         application: &str,
         token: &str,
+        registered: Registered,
         body: Value,
         until: Instant,
     ) -> Result<(), Failure> {
         let path = format!("/webhooks/{}/{}/messages/@original", escaped(application), escaped(token));
-        let edit = Request { method: http::Method::PATCH, path, speaker: As::Interaction, body: Some(body) };
+        let edit = Request {
+            method: http::Method::PATCH,
+            way: Way::Answer(path.clone()),
+            path,
+            speaker: As::Interaction,
+            registered,
+            body: Some(body),
+        };
         self.call(edit, until).await.map(|_| ())
     }
 
@@ -189,7 +226,14 @@ impl Rest {
         until: Instant,
     ) -> Result<(), Failure> {
         let path = format!("/interactions/{id}/{}/callback", escaped(token));
-        let answer = Request { method: http::Method::POST, path, speaker: As::Interaction, body: Some(body) };
+        let answer = Request {
+            method: http::Method::POST,
+            path,
+            speaker: As::Interaction,
+            registered: Registered::Surely,
+            way: Way::FirstAnswer,
+            body: Some(body),
+        };
         match self.call(answer, until).await {
             // The first try arrived, and only its answer was lost.
             Err(Failure::Refused { code: ALREADY_ANSWERED, .. }) => Ok(()),
@@ -205,7 +249,7 @@ impl Rest {
         until: Instant,
     ) -> Result<Posted, Failure> {
         let path = format!("/channels/{channel}/messages");
-        let post = Request { method: http::Method::POST, path, speaker: As::Bot, body: Some(body) };
+        let post = Request::by_bot(http::Method::POST, path, Way::Channel(channel), Some(body));
         let message = self.call(post, until).await?;
         let id = message["id"].as_str().and_then(|id| id.parse().ok());
         let id = id.ok_or_else(|| Failure::Unavailable("the answer to a post names no message".into()))?;
@@ -221,7 +265,7 @@ impl Rest {
         until: Instant,
     ) -> Result<(), Failure> {
         let path = format!("/channels/{channel}/messages/{message}");
-        let edit = Request { method: http::Method::PATCH, path, speaker: As::Bot, body: Some(body) };
+        let edit = Request::by_bot(http::Method::PATCH, path, Way::Channel(channel), Some(body));
         self.call(edit, until).await.map(|_| ())
     }
 
@@ -233,7 +277,7 @@ impl Rest {
         until: Instant,
     ) -> Result<Value, Failure> {
         let path = commands_path(application, scope);
-        self.call(Request { method: http::Method::GET, path, speaker: As::Bot, body: None }, until).await
+        self.call(Request::by_bot(http::Method::GET, path, Way::Commands, None), until).await
     }
 
     /// Makes `commands` the application's commands; those of other names are removed.
@@ -245,7 +289,7 @@ impl Rest {
         until: Instant,
     ) -> Result<Value, Failure> {
         let path = commands_path(application, scope);
-        let put = Request { method: http::Method::PUT, path, speaker: As::Bot, body: Some(commands) };
+        let put = Request::by_bot(http::Method::PUT, path, Way::Commands, Some(commands));
         self.call(put, until).await
     }
 
@@ -258,24 +302,39 @@ impl Rest {
         until: Instant,
     ) -> Result<(), Failure> {
         let path = format!("{}/{command}", commands_path(application, scope));
-        let delete = Request { method: http::Method::DELETE, path, speaker: As::Bot, body: None };
+        let delete = Request::by_bot(http::Method::DELETE, path, Way::Commands, None);
         match self.call(delete, until).await {
             Err(Failure::Refused { code: UNKNOWN_COMMAND, .. }) => Ok(()),
             done => done.map(|_| ()),
         }
     }
 
+    /// Makes the request until it comes to something, as long as there is time and its way is open.
     async fn call(&self, request: Request, until: Instant) -> Result<Value, Failure> {
-        let request = std::sync::Arc::new(request);
-        let mut last = Failure::Unavailable("it was not tried".into());
+        let request = Arc::new(request);
+        let mut last = Failure::Unavailable("there is no time left to try".into());
+        let given = until.saturating_duration_since(Instant::now());
         for attempt in 0..MOST_TRIES {
-            let (least, failure) = match judge(&request, self.attempt(request.clone()).await, attempt) {
+            self.ways.pass(&request.way, until).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(last);
+            }
+            let tried = self.attempt(request.clone(), left.min(REQUEST_LIMIT)).await;
+            let is_away = self.note(&request, &tried);
+            // One who was not there a moment ago is looked for once; a connection that fails is not made for ever.
+            let is_hopeless =
+                is_away && (self.ways.is_away() || tried.is_err() && attempt + 1 >= CONNECTION_TRIES);
+            let (least, failure) = match judge(&request, tried, attempt) {
                 Verdict::Done(value) => return Ok(value),
                 Verdict::Failed(failure) => return Err(failure),
                 Verdict::Wait(least, failure) => (least, failure),
             };
             let wait = least.max(FIRST_WAIT.saturating_mul(1 << attempt));
-            if Instant::now() + wait > until {
+            if is_hopeless || Instant::now() + wait > until {
+                if is_away && given >= FAIR_TIME {
+                    self.ways.lose();
+                }
                 return Err(failure);
             }
             tokio::time::sleep(wait).await;
@@ -284,14 +343,32 @@ impl Rest {
         Err(last)
     }
 
-    /// Makes the request once.
-    async fn attempt(&self, request: std::sync::Arc<Request>) -> Result<Response, String> {
+    /// Remembers what a try says about the ways to Discord; tells whether it says that Discord is away altogether.
+    fn note(&self, request: &Request, tried: &Result<Response, String>) -> bool {
+        let Ok(response) = tried else { return true };
+        match (response.status, response.retry_after) {
+            (429, Some(wait)) => {
+                self.ways.close(response.closes(request), wait);
+                self.ways.find();
+                false
+            }
+            // A proxy speaks, and not for Discord.
+            (429, None) | (500.., _) => true,
+            _ => {
+                self.ways.find();
+                false
+            }
+        }
+    }
+
+    /// Makes the request once, for `limit` at most.
+    async fn attempt(&self, request: Arc<Request>, limit: Duration) -> Result<Response, String> {
         let client = self.clone();
-        let made = tokio::task::spawn_blocking(move || client.attempt_now(&request)).await;
+        let made = tokio::task::spawn_blocking(move || client.attempt_now(&request, limit)).await;
         made.unwrap_or_else(|_| Err("the request broke down".into()))
     }
 
-    fn attempt_now(&self, request: &Request) -> Result<Response, String> {
+    fn attempt_now(&self, request: &Request, limit: Duration) -> Result<Response, String> {
         let mut made = http::Request::builder()
             .method(&request.method)
             .uri(format!("{}{}", self.base, request.path))
@@ -303,9 +380,9 @@ impl Rest {
         let sent = match &request.body {
             Some(body) => {
                 let made = made.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string());
-                self.agent.run(made.map_err(|_| "the request cannot be made")?)
+                self.run(made, limit)?
             }
-            None => self.agent.run(made.body(()).map_err(|_| "the request cannot be made")?),
+            None => self.run(made.body(()), limit)?,
         };
         let response = sent.map_err(|error| without_address(&error))?;
         let (parts, body) = response.into_parts();
@@ -316,6 +393,28 @@ impl Rest {
             parts.headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let retry_after = body["retry_after"].as_f64().or(header);
         Ok(Response { status: parts.status.as_u16(), retry_after: retry_after.and_then(seconds), body })
+    }
+
+    fn run<B: AsSendBody>(
+        &self,
+        made: Result<http::Request<B>, http::Error>,
+        limit: Duration,
+    ) -> Result<Result<http::Response<ureq::Body>, ureq::Error>, String> {
+        let made = made.map_err(|_| "the request cannot be made")?;
+        Ok(self.agent.run(self.agent.configure_request(made).timeout_global(Some(limit)).build()))
+    }
+}
+
+impl Response {
+    /// Returns the way that a rate limit closes. Discord's own answers are JSON; a limit on the machine's address is a
+    /// proxy's, which has only a header.
+    fn closes(&self, request: &Request) -> Way {
+        let is_discords = self.body["retry_after"].is_number();
+        match (is_discords, self.body["global"].as_bool(), request.speaker) {
+            (false, _, _) => Way::Everything,
+            (true, Some(true), As::Bot) => Way::Bot,
+            (true, _, _) => request.way.clone(),
+        }
     }
 }
 
@@ -339,7 +438,9 @@ fn judge(request: &Request, tried: Result<Response, String>, attempt: u32) -> Ve
         Err(why) => return Verdict::Wait(Duration::ZERO, Failure::Unavailable(why)),
     };
     let code = body["code"].as_u64().unwrap_or(0);
-    let may_come = code == UNKNOWN_WEBHOOK && attempt + 1 < REGISTRATION_TRIES;
+    let may_come = code == UNKNOWN_WEBHOOK
+        && request.registered == Registered::Perhaps
+        && attempt + 1 < REGISTRATION_TRIES;
     match status {
         200..300 => Verdict::Done(body),
         429 => {
@@ -351,7 +452,7 @@ fn judge(request: &Request, tried: Result<Response, String>, attempt: u32) -> Ve
             retry_after.unwrap_or(Duration::ZERO),
             Failure::Unavailable(format!("it answers {status}")),
         ),
-        404 if may_come && request.speaker == As::Interaction => {
+        404 if may_come => {
             Verdict::Wait(Duration::ZERO, Failure::Unavailable("it does not know the answer yet".into()))
         }
         _ if GONE.contains(&code) => Verdict::Failed(Failure::Gone(code)),

@@ -16,17 +16,56 @@ pub const AGE_LIMIT: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
-/// Not 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "a public key is 64 hexadecimal digits, as the application's page on the developer portal shows them"
-)]
-pub struct BadKey;
+/// Not a key that proves anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BadKey {
+    /// It is not 64 hexadecimal digits.
+    #[error(
+        "a public key is 64 hexadecimal digits, as the application's page on the developer portal shows them"
+    )]
+    NotOne,
+    /// It is one of the few points for which anybody can make signatures.
+    #[error(
+        "this is a key for which anybody can sign; copy the one that the application's page on the developer portal shows"
+    )]
+    Weak,
+}
+
+/// The points of small order, as they can be written, without the sign in the last bit: a multiple of such a point is one
+/// of eight at most, so a signature can be guessed. Nothing below us refuses them.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    // y = 0 (order 4), y = 1 (order 1), y = -1 (order 2).
+    ends(0x00, 0x00, 0x00),
+    ends(0x01, 0x00, 0x00),
+    ends(0xec, 0xff, 0x7f),
+    // The first two once more, not reduced: y = p and y = p + 1.
+    ends(0xed, 0xff, 0x7f),
+    ends(0xee, 0xff, 0x7f),
+    // Order 8.
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+];
+
+/// Returns `first`, thirty times `middle`, and `last`.
+const fn ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [middle; 32];
+    bytes[0] = first;
+    bytes[31] = last;
+    bytes
+}
 
 impl PublicKey {
-    /// Returns the key of these bytes.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    /// Returns the key of these bytes, unless anybody can sign for it.
+    pub fn new(bytes: [u8; 32]) -> Result<Self, BadKey> {
+        let mut unsigned = bytes;
+        unsigned[31] &= 0x7f;
+        if SMALL_ORDER.contains(&unsigned) { Err(BadKey::Weak) } else { Ok(Self(bytes)) }
     }
 }
 
@@ -34,7 +73,7 @@ impl FromStr for PublicKey {
     type Err = BadKey;
 
     fn from_str(text: &str) -> Result<Self, BadKey> {
-        hex(text).map(Self).ok_or(BadKey)
+        Self::new(hex(text).ok_or(BadKey::NotOne)?)
     }
 }
 
@@ -58,6 +97,9 @@ pub struct Signed<'a> {
 /// Why a request is not from Discord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NotSigned {
+    /// There is no key to check it with.
+    #[error("no public key is configured here, so nothing that is signed is taken")]
+    NoKey,
     /// The timestamp is not one.
     #[error("the signature's timestamp is not a number of seconds")]
     Timestamp,
@@ -72,13 +114,14 @@ pub enum NotSigned {
     Wrong,
 }
 
-/// Checks that whoever has the private half of `key` signed `body`, and when; returns that time.
+/// Checks that whoever has the private half of `key` signed `body`, and when; returns that time. Without a key nobody did.
 pub fn verify(
-    key: &PublicKey,
+    key: Option<&PublicKey>,
     signed: Signed<'_>,
     body: &[u8],
     now: Timestamp,
 ) -> Result<Timestamp, NotSigned> {
+    let key = key.ok_or(NotSigned::NoKey)?;
     let at = seconds(signed.timestamp).ok_or(NotSigned::Timestamp)?;
     if now.duration_since(at).unsigned_abs() > AGE_LIMIT {
         return Err(NotSigned::Stale);
@@ -124,7 +167,7 @@ mod tests {
     }
 
     fn key() -> PublicKey {
-        PublicKey::new(pair().public_key().as_ref().try_into().unwrap())
+        PublicKey::new(pair().public_key().as_ref().try_into().unwrap()).unwrap()
     }
 
     fn sign(timestamp: &str, body: &[u8]) -> String {
@@ -133,7 +176,7 @@ mod tests {
     }
 
     fn check(timestamp: &str, signature: &str, body: &[u8]) -> Result<(), NotSigned> {
-        verify(&key(), Signed { timestamp, signature }, body, now()).map(|at| {
+        verify(Some(&key()), Signed { timestamp, signature }, body, now()).map(|at| {
             assert_eq!(at.as_second().to_string(), timestamp);
         })
     }
@@ -178,6 +221,34 @@ mod tests {
         let text = "3bf4c5be5bb7dbce6cbe1c1a1bc4e9d4d4b5b8d2e28a0d7fd4b0a7a3c5a0f0aa";
         let shown = format!("{:?}", text.parse::<PublicKey>().unwrap());
         assert_eq!(shown, format!("PublicKey({text})"));
-        assert_eq!("abc".parse::<PublicKey>(), Err(BadKey));
+        assert_eq!("abc".parse::<PublicKey>(), Err(BadKey::NotOne));
+    }
+
+    #[test]
+    fn a_key_for_which_anybody_can_sign_is_refused() {
+        // The point 1 as R and 0 as s: right for the key of zeros whenever the hash is a multiple of four.
+        let forged: [u8; 64] = std::array::from_fn(|n| u8::from(n == 0));
+        let is_taken = |at: &i64| {
+            let message = [at.to_string().as_bytes(), b"{\"type\":1}"].concat();
+            UnparsedPublicKey::new(&ED25519, [0; 32]).verify(&message, &forged).is_ok()
+        };
+        assert!((NOW - 300..NOW + 300).any(|at| is_taken(&at)), "the forgery is none");
+        assert_eq!(PublicKey::new([0; 32]), Err(BadKey::Weak));
+        for point in SMALL_ORDER {
+            for sign in [0, 0x80] {
+                let mut bytes = point;
+                bytes[31] |= sign;
+                let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+                assert_eq!(text.parse::<PublicKey>(), Err(BadKey::Weak), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_key_nothing_is_signed() {
+        let timestamp = NOW.to_string();
+        let signature = sign(&timestamp, b"");
+        let signed = Signed { timestamp: &timestamp, signature: &signature };
+        assert_eq!(verify(None, signed, b"", now()), Err(NotSigned::NoKey));
     }
 }

@@ -4,8 +4,8 @@ use expect_test::expect;
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
-use super::table::{ANN, BEGIN, BOB, Table, command, interaction, pair, seen, sign};
-use crate::chat::discord::endpoint::Answer;
+use super::table::{ANN, BEGIN, BOB, Table, at, command, config, interaction, pair, seen, sign};
+use crate::chat::discord::{Discord, DiscordConfig, endpoint::Answer};
 
 fn start() -> Value {
     command("world start", &[("name", 3, json!("valhalla"))])
@@ -31,6 +31,17 @@ async fn whoever_is_not_discord_gets_401_and_changes_nothing() {
         assert_eq!((status, body["error"].is_string()), (401, true));
     }
     assert_eq!(table.stored().await, before);
+}
+
+#[tokio::test]
+async fn without_a_key_every_request_gets_401() {
+    let mut table = Table::with_world().await;
+    let config = DiscordConfig { public_key: None, ..config("http://127.0.0.1:1", None) };
+    table.discord = Discord::new(config, table.driver.games.clone(), || at(0));
+    let answer = table.send(interaction(ANN, 7, start()).to_string().as_bytes()).await;
+    assert_eq!(answer.status, 401);
+    expect!["no public key is configured here, so nothing that is signed is taken"]
+        .assert_eq(answer.body["error"].as_str().unwrap());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{table::GUILD, validate};
 use crate::chat::discord::{
-    commands::{AppCommand, diff, wanted},
+    commands::{AppCommand, Others, Plan, diff, wanted},
     rest::Scope,
 };
 
@@ -91,15 +91,36 @@ fn only_what_differs_is_written() {
         assert!(diff(&as_discord_returns(&wanted), &wanted).is_empty());
         let mut old = as_discord_returns(&wanted);
         old.remove(0);
-        old[0].description = "something else".into();
-        old.push(AppCommand { name: "dance".into(), ..old[0].clone() });
-        expect!["add /world, change /access, remove /dance, keep /games /help"]
-            .assert_eq(&diff(&old, &wanted).to_string());
+        old[0]["description"] = json!("something else");
+        old.push(json!({ "name": "dance", "type": 1, "description": "Dance" }));
+        // Commands on people and on messages have no shape of ours, and count all the same.
+        old.push(json!({ "id": "1", "name": "Report", "type": 3, "description": "", "options": null }));
+        old.push(json!({ "id": "2", "name": "world", "type": 2 }));
+        expect![
+            "add /world, change /access, remove /dance Report (on a message) world (on a person), keep /games /help"
+        ]
+        .assert_eq(&diff(&old, &wanted).to_string());
     }
 }
 
+#[test]
+fn commands_of_others_are_removed_only_if_that_is_said() {
+    let wanted = wanted(Scope::Global);
+    let plans = |existing: &[Value]| {
+        let diff = diff(existing, &wanted);
+        [Others::Leave, Others::Remove].map(|others| diff.plan(others))
+    };
+    let ours = as_discord_returns(&wanted);
+    let report = json!({ "id": "1", "name": "Report", "type": 3, "description": "" });
+    assert_eq!(plans(&[]), [Plan::Write; 2]);
+    assert_eq!(plans(&ours[1..]), [Plan::Write; 2]);
+    assert_eq!(plans(&ours), [Plan::Nothing; 2]);
+    assert_eq!(plans(std::slice::from_ref(&report)), [Plan::Refuse, Plan::Write]);
+    assert_eq!(plans(&[&ours[..], &[report]].concat()), [Plan::Nothing, Plan::Write]);
+}
+
 /// Returns commands as Discord gives them back: with fields of its own, and without those that have their usual value.
-fn as_discord_returns(commands: &[AppCommand]) -> Vec<AppCommand> {
+fn as_discord_returns(commands: &[AppCommand]) -> Vec<Value> {
     let mut value = serde_json::to_value(commands).unwrap();
     for command in value.as_array_mut().unwrap() {
         for (name, own) in [

@@ -23,12 +23,14 @@ use super::{
 };
 use crate::chat::discord::{
     commands::wanted,
-    rest::{BotToken, Failure, Rest, Scope},
+    rest::{BotToken, Failure, Registered, Rest, Scope},
 };
 
 /// What the next request meets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Trouble {
+    /// None.
+    Nothing,
     /// 429, to be tried again after so many seconds.
     RateLimited(f64),
     /// A proxy's 429, of which nothing is known.
@@ -120,6 +122,21 @@ impl StandIn {
     }
 }
 
+/// Somebody who takes connections and never says a word.
+pub(crate) struct Silent {
+    _listener: std::net::TcpListener,
+    /// Its address.
+    pub(crate) url: String,
+}
+
+impl Silent {
+    pub(crate) fn new() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/api/v10", listener.local_addr().unwrap());
+        Self { _listener: listener, url }
+    }
+}
+
 async fn serve(
     State((held, came)): State<(Arc<Mutex<Held>>, Arc<Notify>)>,
     method: Method,
@@ -147,7 +164,7 @@ fn meet(held: &mut Held, method: &Method, uri: &Uri, headers: &HeaderMap, body: 
         Some(Trouble::NotRegistered) => return error(404, 10015),
         Some(Trouble::BadGateway) => return (StatusCode::BAD_GATEWAY, "<html>").into_response(),
         Some(Trouble::Error(status, code)) => return error(status, code),
-        Some(Trouble::AnswerLost) | None => {}
+        Some(Trouble::Nothing | Trouble::AnswerLost) | None => {}
     }
     let checked = check_head(method, &path, headers);
     if let Err(why) = checked {
@@ -245,7 +262,10 @@ fn body() -> Value {
 async fn edit(discord: &StandIn, troubles: &[Trouble], seconds: u64) -> (Result<(), Failure>, usize, u128) {
     discord.trouble(troubles);
     let begun = Instant::now();
-    let done = discord.rest().edit_original(APPLICATION, "tok+en/1", body(), until(seconds)).await;
+    let done = discord
+        .rest()
+        .edit_original(APPLICATION, "tok+en/1", Registered::Perhaps, body(), until(seconds))
+        .await;
     let took = begun.elapsed().as_millis();
     discord.lock().troubles.clear();
     (done, discord.requests().len(), took)
@@ -273,6 +293,77 @@ async fn an_answer_that_is_not_registered_yet_is_waited_for_and_then_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_must_be_registered_by_now_is_gone_at_once() {
+    let discord = StandIn::new();
+    discord.trouble(&[Trouble::NotRegistered]);
+    let done = discord.rest().edit_original(APPLICATION, "t", Registered::Surely, body(), until(8)).await;
+    assert_eq!((done, discord.requests().len()), (Err(Failure::Gone(10015)), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_begun_past_the_moment_that_the_caller_names() {
+    let discord = StandIn::new();
+    let done = discord.rest().post_message(CHANNEL.parse().unwrap(), body(), until(0)).await;
+    assert!(matches!(done, Err(Failure::Unavailable(_))), "{done:?}");
+    assert_eq!(discord.requests(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_request_takes_no_longer_than_the_caller_waits() {
+    let silent = Silent::new();
+    let begun = std::time::Instant::now();
+    let until = Instant::now() + Duration::from_millis(300);
+    let done = Rest::new(&silent.url, None).post_message(CHANNEL.parse().unwrap(), body(), until).await;
+    assert_eq!(done, Err(Failure::Unavailable("it does not answer in time".into())));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_limit_lasts_nothing_is_asked() {
+    let (discord, channel) = (StandIn::new(), CHANNEL.parse().unwrap());
+    let rest = discord.rest();
+    discord.trouble(&[Trouble::RateLimited(60.0)]);
+    for second in 0..60 {
+        let done = rest.clone().post_message(channel, body(), until(8)).await;
+        assert!(matches!(done, Err(Failure::Unavailable(_))), "{second}: {done:?}");
+        tokio::time::advance(Duration::from_millis(900)).await;
+    }
+    assert_eq!(discord.requests().len(), 1);
+    // Another way is open meanwhile, and this one is again when the time is over.
+    assert_eq!(rest.edit_original(APPLICATION, "t", Registered::Surely, body(), until(8)).await, Ok(()));
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert!(rest.post_message(channel, body(), until(8)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_out_of_reach_is_asked_ever_more_seldom() {
+    let (discord, channel) = (StandIn::new(), CHANNEL.parse().unwrap());
+    let rest = discord.rest();
+    discord.trouble(&[Trouble::BadGateway; 500]);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(600) {
+        rest.post_message(channel, body(), until(8)).await.unwrap_err();
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let asked = discord.requests().len();
+    assert!((10..30).contains(&asked), "{asked}");
+    discord.lock().troubles.clear();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(rest.post_message(channel, body(), until(8)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_answer_is_given_whatever_happened_to_others() {
+    let discord = StandIn::new();
+    let rest = discord.rest();
+    discord.trouble(&[Trouble::BadGateway; 30]);
+    rest.post_message(CHANNEL.parse().unwrap(), body(), until(8)).await.unwrap_err();
+    discord.lock().troubles.clear();
+    let answer = json!({ "type": 4, "data": body() });
+    assert_eq!(rest.answer("7".parse().unwrap(), "token", answer, until(3)).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_on_discords_side_is_tried_until_the_time_is_over() {
     let discord = StandIn::new();
     assert_eq!(edit(&discord, &[Trouble::BadGateway; 2], 20).await.0, Ok(()));
@@ -280,7 +371,10 @@ async fn what_fails_on_discords_side_is_tried_until_the_time_is_over() {
     assert_eq!(done, Err(Failure::Unavailable("it answers 502".into())));
     assert!(tries < 10 && took <= 20_000, "{tries} {took}");
     let nobody = Rest::new("http://127.0.0.1:1", None);
-    let done = nobody.edit_original(APPLICATION, "secret-token", body(), until(1)).await.unwrap_err();
+    let done = nobody
+        .edit_original(APPLICATION, "secret-token", Registered::Surely, body(), until(1))
+        .await
+        .unwrap_err();
     assert!(!done.to_string().contains("secret") && matches!(done, Failure::Unavailable(_)), "{done}");
 }
 
@@ -317,7 +411,11 @@ async fn an_answer_whose_confirmation_was_lost_was_given() {
 #[tokio::test(start_paused = true)]
 async fn a_token_is_one_part_of_the_path_whatever_is_in_it() {
     let discord = StandIn::new();
-    discord.rest().edit_original(APPLICATION, "a/../b?c#d", body(), until(5)).await.unwrap();
+    discord
+        .rest()
+        .edit_original(APPLICATION, "a/../b?c#d", Registered::Surely, body(), until(5))
+        .await
+        .unwrap();
     let path = format!("PATCH /webhooks/{APPLICATION}/a%2F..%2Fb%3Fc%23d/messages/@original");
     assert_eq!(discord.requests(), [path]);
 }

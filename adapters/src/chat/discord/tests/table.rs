@@ -68,7 +68,7 @@ pub(crate) fn game() -> Game {
 pub(crate) fn config(api_base: &str, bot_token: Option<&str>) -> DiscordConfig {
     DiscordConfig {
         application: APPLICATION.parse().unwrap(),
-        public_key: PublicKey::new(pair().public_key().as_ref().try_into().unwrap()),
+        public_key: Some(PublicKey::new(pair().public_key().as_ref().try_into().unwrap()).unwrap()),
         guilds: [GUILD.parse().unwrap()].into(),
         bot_token: bot_token.map(|token| BotToken::parse(token).unwrap()),
         api_base: api_base.into(),
