@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -12,11 +14,19 @@ use adapters::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use aws_config::SdkConfig;
+use axum::http::Uri;
 use domain::world::GameId;
 
 /// How often a watchdog reports when nothing changes. Each report is one call of the front door: at this pace a world
 /// that is awake around the clock makes 130,000 of them a month, of the million that cost nothing.
 const REPORT_EVERY: Duration = Duration::from_secs(20);
+
+/// How long a link to an archive works at most. It dies with the role's session that signs it, which lasts for an hour
+/// unless somebody made the role's longer, and nobody is told how much of it is left.
+const LONGEST_LINK: Duration = Duration::from_secs(60 * 60);
+
+/// The user and group that games run as: not the watchdog's own, which holds the launch's token, and nobody's on the image.
+const GAME_USER: (u32, u32) = (10_001, 10_001);
 
 /// The names of the secrets below the prefix, in Parameter Store.
 const LAUNCH_SECRET: &str = "launch-secret";
@@ -32,6 +42,8 @@ pub struct Config {
     pub queue_url: String,
     /// The bucket of archives.
     pub bucket: String,
+    /// How long links to archives work at most.
+    pub longest_link: Duration,
     /// The prefix of the secrets in Parameter Store, such as `/dormouse`.
     pub parameters: String,
     /// Discord's side of it.
@@ -70,6 +82,8 @@ pub struct Tasks {
     pub control_url: String,
     /// How often they report.
     pub report_every: Duration,
+    /// The user and group that games run as.
+    pub game_user: (u32, u32),
 }
 
 /// The secrets, read once at the start of an instance. Lambda keeps an instance for some hours at most, so that is how
@@ -94,6 +108,7 @@ impl Config {
             table: needed(get, "DORMOUSE_TABLE")?,
             queue_url: needed(get, "DORMOUSE_QUEUE_URL")?,
             bucket: needed(get, "DORMOUSE_BUCKET")?,
+            longest_link: seconds(get, "DORMOUSE_LONGEST_LINK_S", LONGEST_LINK, 60..=7 * 24 * 60 * 60)?,
             parameters: parameters(get)?,
             discord: DiscordApp::read(get)?,
         })
@@ -126,7 +141,8 @@ impl Tasks {
             game_security_groups: game_security_groups(get)?,
             capacity_providers: capacity_providers(get)?,
             control_url: control_url(get)?,
-            report_every: report_every(get)?,
+            report_every: seconds(get, "DORMOUSE_REPORT_EVERY_S", REPORT_EVERY, 1..=60)?,
+            game_user: game_user(get)?,
         })
     }
 }
@@ -230,21 +246,44 @@ fn capacity_providers(get: Get<'_>) -> Result<Vec<CapacityProvider>> {
 
 fn control_url(get: Get<'_>) -> Result<String> {
     let url = needed(get, "DORMOUSE_CONTROL_URL")?;
-    let ok =
-        url.starts_with("https://") || url.starts_with("http://127.0.0.1:") || url.starts_with("http://10.");
     ensure!(
-        ok,
+        url.parse().is_ok_and(|uri| is_safe(&uri)),
         "environment variable DORMOUSE_CONTROL_URL is `{url}`: launch tokens travel there, so use https://…"
     );
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-fn report_every(get: Get<'_>) -> Result<Duration> {
-    const NAME: &str = "DORMOUSE_REPORT_EVERY_S";
-    let Some(text) = get(NAME) else { return Ok(REPORT_EVERY) };
-    let seconds = text.parse().ok().filter(|s| (1..=60).contains(s));
-    let seconds = seconds.with_context(|| format!("environment variable {NAME} is `{text}`: use 1 to 60"))?;
+/// Tells whether what is sent there stays secret: it is encrypted, or never leaves a network of our own.
+fn is_safe(uri: &Uri) -> bool {
+    let own = |host: &str| host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_private() || ip.is_loopback());
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(host)) => !host.is_empty(),
+        (Some("http"), Some(host)) => own(host),
+        (_, _) => false,
+    }
+}
+
+/// Reads a whole number of seconds.
+fn seconds(get: Get<'_>, name: &str, usual: Duration, allowed: RangeInclusive<u64>) -> Result<Duration> {
+    let Some(text) = get(name) else { return Ok(usual) };
+    let seconds = text.parse().ok().filter(|s| allowed.contains(s));
+    let (least, most) = (allowed.start(), allowed.end());
+    let seconds =
+        seconds.with_context(|| format!("environment variable {name} is `{text}`: use {least} to {most}"))?;
     Ok(Duration::from_secs(seconds))
+}
+
+fn game_user(get: Get<'_>) -> Result<(u32, u32)> {
+    const NAME: &str = "DORMOUSE_GAME_USER";
+    let Some(text) = get(NAME) else { return Ok(GAME_USER) };
+    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let number = |part: &str| part.parse().ok().filter(|n| *n != 0 && is_number(part));
+    let user = text.split_once(':').and_then(|(user, group)| number(user).zip(number(group)));
+    user.with_context(|| {
+        format!(
+            "environment variable {NAME} is `{text}`: use uid:gid, two numbers from 1, such as 10001:10001"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -289,10 +328,77 @@ mod tests {
             expect!["environment variable DORMOUSE_REPORT_EVERY_S is `0`: use 1 to 60"],
         );
         check(
+            "DORMOUSE_GAME_USER",
+            Some("root"),
+            expect![
+                "environment variable DORMOUSE_GAME_USER is `root`: use uid:gid, two numbers from 1, such as 10001:10001"
+            ],
+        );
+        check(
             "DORMOUSE_GAME_SECURITY_GROUPS",
             Some("valheim"),
             expect!["DORMOUSE_GAME_SECURITY_GROUPS has `valheim`: use game=sg-1+sg-2"],
         );
+    }
+
+    #[test]
+    fn launch_tokens_travel_encrypted_or_within_a_network_of_our_own() {
+        let read = |url: &str| control_url(&|_| Some(url.to_owned())).ok();
+        for good in
+            ["https://abc.on.aws", "http://127.0.0.1:7878", "http://10.0.3.4:80", "http://192.168.1.2"]
+        {
+            assert_eq!(read(good).as_deref(), Some(good));
+        }
+        for bad in [
+            "http://10.example.org",
+            "http://10.0.0.1.example.org:80",
+            "http://10.0.0.1@example.org",
+            "http://127.0.0.1:80@example.org",
+            "http://172.32.0.1",
+            "http://8.8.8.8",
+            "http://localhost:7878",
+            "http://10.",
+            "https://",
+            "ftp://10.0.0.1",
+            "10.0.0.1:80",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn games_run_as_a_user_of_their_own() {
+        let get = |name: &str| whole().get(name).cloned();
+        assert_eq!(Tasks::read(&get).unwrap().game_user, (10_001, 10_001));
+        let read = |user: &str| game_user(&|_| Some(user.to_owned()));
+        assert_eq!(read("1000:100").unwrap(), (1000, 100));
+        for bad in [
+            "",
+            "1000",
+            "0:0",
+            "0:1000",
+            "1000:0",
+            "+1:+1",
+            "-1:1",
+            " 1:1",
+            "1:1:1",
+            "4294967296:1",
+            "kaya:1",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn links_work_for_an_hour_unless_told_otherwise() {
+        let read = |longest: Option<&str>| {
+            let mut all = whole();
+            all.extend(longest.map(|s| ("DORMOUSE_LONGEST_LINK_S".to_owned(), s.to_owned())));
+            Config::read(&|name| all.get(name).cloned()).map(|config| config.longest_link.as_secs()).ok()
+        };
+        assert_eq!(read(None), Some(3600));
+        assert_eq!(read(Some("43200")), Some(43_200));
+        assert_eq!((read(Some("59")), read(Some("604801"))), (None, None));
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn ecs(tasks: Tasks, secret: Secret, catalogue: &Catalogue) -> EcsConfig {
         worlds_dir: Path::new(WORLDS_DIR).into(),
         task_dir: Path::new(TASK_DIR).into(),
         catalogue_dir: Path::new(CATALOGUE_DIR).into(),
-        game_user: None,
+        game_user: Some(tasks.game_user),
         game_container: None,
         settles_in: EcsConfig::SETTLES_IN,
     }
@@ -101,7 +101,7 @@ fn driver(
         store: Arc::new(DynamoStore::new(aws, &config.table)),
         queue: Arc::new(SqsQueue::new(aws, &config.queue_url)),
         runtime,
-        archives: Arc::new(S3Archive::new(aws, &config.bucket)),
+        archives: Arc::new(S3Archive::new(aws, &config.bucket, config.longest_link)),
         chat: discord.clone(),
         games,
     };

@@ -1,8 +1,11 @@
 //! What the worker is woken by: SQS messages, among them what ECS says of tasks, and the schedule of the sweep.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use adapters::queue::message;
+use adapters::queue::message::{self, Ask, DecodeError, Tasks};
 use domain::{
     Timestamp,
     driver::{ApplyError, Driver},
@@ -11,12 +14,17 @@ use domain::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tracing::Instrument;
+use tokio::task::JoinSet;
+use tracing::{Instrument, Span};
 
 use crate::telemetry::{Figure, count};
 
-/// How long one look at a world may take. The function's own time-out and the queue's visibility are longer.
-const LOOK_LIMIT: Duration = Duration::from_secs(180);
+/// How long the looks that a batch of messages asks for may take, all together. The function's own time-out and the
+/// queue's visibility are longer, so that what was done with does not come again.
+const BATCH_LIMIT: Duration = Duration::from_secs(180);
+
+/// How many worlds are looked at at once: as many as SQS gives messages at a time. A look mostly waits for AWS.
+const AT_ONCE: usize = 10;
 
 /// How long a sweep may take. What it does not come to is for the next one.
 const SWEEP_LIMIT: Duration = Duration::from_secs(240);
@@ -35,19 +43,17 @@ pub enum Wake {
 pub struct Message {
     /// SQS's id of the message.
     pub id: String,
-    /// What it asks for.
-    pub ask: Ask,
+    /// What it asks for, or why that cannot be read.
+    pub ask: Result<Ask, DecodeError>,
 }
 
-/// What a message asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
-    /// To look at a world.
-    Look(WorldId),
-    /// Nothing: it is about a task that is none of ours.
-    Nothing,
-    /// It cannot be read; why.
-    Unreadable(String),
+impl Message {
+    fn world(&self) -> Option<&WorldId> {
+        match &self.ask {
+            Ok(Ask::Look(look)) => Some(&look.world),
+            Ok(Ask::Nothing) | Err(_) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,19 +69,6 @@ struct SqsRecord {
     body: String,
 }
 
-#[derive(Deserialize)]
-struct TaskEvent {
-    source: String,
-    detail: TaskDetail,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TaskDetail {
-    #[serde(default)]
-    started_by: String,
-}
-
 impl Wake {
     /// Reads an event; an error says what is wrong with it. Tasks whose `startedBy` begins with `prefix` are ours.
     pub fn read(event: Value, prefix: &str) -> Result<Self, serde_json::Error> {
@@ -83,31 +76,12 @@ impl Wake {
             return Ok(Self::Sweep);
         }
         let SqsEvent { records } = serde_json::from_value(event)?;
-        let message =
-            |record: SqsRecord| Message { ask: Ask::read(&record.body, prefix), id: record.message_id };
+        let message = |record: SqsRecord| Message {
+            ask: message::read(&record.body, Tasks::Of(prefix)),
+            id: record.message_id,
+        };
         Ok(Self::Messages(records.into_iter().map(message).collect()))
     }
-}
-
-impl Ask {
-    fn read(body: &str, prefix: &str) -> Self {
-        let why = match message::decode(body) {
-            Ok(look) => return Self::Look(look.world),
-            Err(why) => why,
-        };
-        match serde_json::from_str::<TaskEvent>(body) {
-            Ok(event) if event.source == "aws.ecs" => {
-                world_of(&event.detail.started_by, prefix).map_or(Self::Nothing, Self::Look)
-            }
-            Ok(_) | Err(_) => Self::Unreadable(why.to_string()),
-        }
-    }
-}
-
-/// Returns the world that a task was started for: `startedBy` is `PREFIX/WORLD/GENERATION`.
-fn world_of(started_by: &str, prefix: &str) -> Option<WorldId> {
-    let (world, _generation) = started_by.strip_prefix(prefix)?.strip_prefix('/')?.split_once('/')?;
-    WorldId::parse(world).ok()
 }
 
 /// Does what the worker was woken for, and returns which messages are to come again, as SQS wants it
@@ -115,12 +89,8 @@ fn world_of(started_by: &str, prefix: &str) -> Option<WorldId> {
 pub async fn work(wake: Wake, driver: &Driver) -> Value {
     match wake {
         Wake::Messages(messages) => {
-            let mut failed = Vec::new();
-            for message in messages {
-                if !take(&message, driver).await {
-                    failed.push(json!({ "itemIdentifier": message.id }));
-                }
-            }
+            let failed = take_all(messages, driver, BATCH_LIMIT).await;
+            let failed: Vec<_> = failed.iter().map(|id| json!({ "itemIdentifier": id })).collect();
             json!({ "batchItemFailures": failed })
         }
         Wake::Sweep => {
@@ -130,29 +100,53 @@ pub async fn work(wake: Wake, driver: &Driver) -> Value {
     }
 }
 
-/// Does what the message asks for and tells whether it is done with.
-async fn take(message: &Message, driver: &Driver) -> bool {
-    match &message.ask {
-        Ask::Look(world) => look(world, driver).await,
-        Ask::Nothing => true,
+/// Does what the messages ask for, and returns the ids of those that are not done with after `limit`.
+async fn take_all(messages: Vec<Message>, driver: &Driver, limit: Duration) -> Vec<String> {
+    // All of them were sent before any world is looked at, so one look does for all that are about one world.
+    let worlds: BTreeSet<_> = messages.iter().filter_map(Message::world).cloned().collect();
+    let done = look_at_all(worlds, driver, tokio::time::Instant::now() + limit).await;
+    let is_done = |message: &Message| match &message.ask {
+        Ok(Ask::Look(look)) => done.contains(&look.world),
+        Ok(Ask::Nothing) => true,
         // Left to the dead letters, where somebody can look at it.
-        Ask::Unreadable(why) => {
+        Err(why) => {
             count(Figure::MessageUnreadable);
-            tracing::error!(message = message.id, why, "a message cannot be read");
+            tracing::error!(message = message.id, %why, "a message cannot be read");
             false
+        }
+    };
+    messages.into_iter().filter(|message| !is_done(message)).map(|message| message.id).collect()
+}
+
+/// Looks at the worlds until `deadline`, [`AT_ONCE`] at a time, and returns those that are done with.
+async fn look_at_all(
+    worlds: BTreeSet<WorldId>,
+    driver: &Driver,
+    deadline: tokio::time::Instant,
+) -> BTreeSet<WorldId> {
+    let (mut waiting, mut looks, mut done) = (worlds.into_iter(), JoinSet::new(), BTreeSet::new());
+    loop {
+        for world in waiting.by_ref().take(AT_ONCE - looks.len()) {
+            let driver = driver.clone();
+            looks.spawn(async move { look(&world, &driver, deadline).await.then_some(world) });
+        }
+        match looks.join_next().await {
+            Some(Ok(looked)) => done.extend(looked),
+            Some(Err(broken)) => tracing::error!(%broken, "a look broke down"),
+            None => return done,
         }
     }
 }
 
 /// Looks at the world and tells whether that is done with.
-async fn look(world: &WorldId, driver: &Driver) -> bool {
-    let span = tracing::info_span!("look", world = world.as_str(), generation = tracing::field::Empty);
-    if let Ok((loaded, _)) = driver.store.load(world).await {
-        span.record("generation", loaded.generation.0);
-    }
-    let looked = tokio::time::timeout(LOOK_LIMIT, driver.look(world, Timestamp::now()));
+async fn look(world: &WorldId, driver: &Driver, deadline: tokio::time::Instant) -> bool {
+    let span = span_of(world);
+    let looked = async {
+        name_launch(&span, world, driver).await;
+        driver.look(world, Timestamp::now()).await
+    };
     async {
-        match looked.await {
+        match tokio::time::timeout_at(deadline, looked).await {
             Ok(Ok(())) => {
                 tracing::info!("looked");
                 true
@@ -165,8 +159,20 @@ async fn look(world: &WorldId, driver: &Driver) -> bool {
             Err(_) => again("it took too long"),
         }
     }
-    .instrument(span)
+    .instrument(span.clone())
     .await
+}
+
+/// Returns the span of what is said about the world.
+fn span_of(world: &WorldId) -> Span {
+    tracing::info_span!("look", world = world.as_str(), generation = tracing::field::Empty)
+}
+
+/// Names the world's newest launch in the span.
+async fn name_launch(span: &Span, world: &WorldId, driver: &Driver) {
+    if let Ok((loaded, _)) = driver.store.load(world).await {
+        span.record("generation", loaded.generation.0);
+    }
 }
 
 fn again(why: &str) -> bool {
@@ -181,7 +187,9 @@ async fn sweep(driver: &Driver) {
         Ok(Ok(failed)) => {
             for (world, error) in &failed {
                 count(Figure::LookFailed);
-                tracing::warn!(world = world.as_str(), why = %error, "the sweep failed for a world");
+                let span = span_of(world);
+                name_launch(&span, world, driver).await;
+                span.in_scope(|| tracing::warn!(why = %error, "the sweep failed for a world"));
             }
             tracing::info!(failed = failed.len(), "swept");
         }
@@ -200,12 +208,28 @@ async fn sweep(driver: &Driver) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_trait::async_trait;
+    use domain::{
+        event::Event,
+        idle::Timers,
+        lifecycle::{self, NewWorld},
+        ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen},
+        sim::Memory,
+        world::{Force, GameId, GuildId, Person, TaskId, WorldName},
+    };
+    use std::{
+        io,
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
 
     fn read(event: Value) -> Wake {
         Wake::read(event, "dormouse").unwrap()
     }
 
-    fn ask(body: &str) -> Ask {
+    fn ask(body: &str) -> Result<Ask, DecodeError> {
         match read(json!({ "Records": [{ "messageId": "m-1", "body": body }] })) {
             Wake::Messages(messages) => messages[0].ask.clone(),
             Wake::Sweep => panic!("no messages"),
@@ -217,27 +241,32 @@ mod tests {
             .to_string()
     }
 
-    fn look(world: &str) -> Ask {
-        Ask::Look(WorldId::parse(world).unwrap())
+    fn asks_for(id: &str) -> Result<Ask, DecodeError> {
+        Ok(Ask::Look(domain::ports::Look { world: world(id) }))
+    }
+
+    fn world(id: &str) -> WorldId {
+        WorldId::parse(id).unwrap()
     }
 
     #[test]
     fn messages_and_what_ecs_says_of_our_tasks_ask_for_a_look() {
-        assert_eq!(ask(r#"{"v":1,"world":"w-1"}"#), look("w-1"));
-        assert_eq!(ask(&task_event("dormouse/w-7/3")), look("w-7"));
+        assert_eq!(ask(r#"{"v":1,"world":"w-1"}"#), asks_for("w-1"));
+        assert_eq!(ask(&task_event("dormouse/w-7/3")), asks_for("w-7"));
+        assert_eq!(ask(&task_event("dormouse-erase/w-7")), asks_for("w-7"), "a deletion goes on");
     }
 
     #[test]
     fn what_ecs_says_of_others_tasks_asks_for_nothing() {
-        for other in ["", "ecs-svc/123", "dormouse-two/w-7/3", "dormouse-erase/w-7", "dormouse/../3"] {
-            assert_eq!(ask(&task_event(other)), Ask::Nothing, "{other}");
+        for other in ["", "ecs-svc/123", "dormouse-two/w-7/3", "dormouse-two-erase/w-7", "dormouse/../3"] {
+            assert_eq!(ask(&task_event(other)), Ok(Ask::Nothing), "{other}");
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_said_so() {
         for bad in ["", "{}", "[[[", r#"{"v":2,"world":"w"}"#, r#"{"source":"aws.s3","detail":{}}"#] {
-            assert!(matches!(ask(bad), Ask::Unreadable(_)), "{bad}");
+            assert!(ask(bad).is_err(), "{bad}");
         }
         assert!(Wake::read(json!({ "Records": 3 }), "dormouse").is_err());
         assert!(Wake::read(json!("hello"), "dormouse").is_err());
@@ -260,5 +289,130 @@ mod tests {
         ];
         let answer = work(read(json!({ "Records": records })), &driver).await;
         assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "bad" }] }));
+    }
+
+    #[tokio::test]
+    async fn the_worlds_of_a_batch_are_looked_at_at_once_and_each_once() {
+        let (memory, launcher) = (Memory::default(), Arc::new(Launcher::waits_for(AT_ONCE)));
+        let driver = Driver { runtime: launcher.clone(), ..memory.driver([]) };
+        let ids: Vec<_> = (0..AT_ONCE).map(|n| format!("w-{n}")).collect();
+        for id in &ids {
+            start(&driver, id).await;
+        }
+        let twice = ids.iter().chain(&ids).map(|id| message(id)).collect();
+        let taken = tokio::time::timeout(Duration::from_secs(10), take_all(twice, &driver, BATCH_LIMIT));
+        assert_eq!(taken.await, Ok(vec![]), "none waits for another");
+        assert_eq!(launcher.asked.load(Ordering::Relaxed), AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_comes_again_and_holds_up_no_other() {
+        let (memory, launcher) = (Memory::default(), Arc::new(Launcher::waits_for(2)));
+        let driver = Driver { runtime: launcher.clone(), ..memory.driver([]) };
+        start(&driver, "w-stuck").await;
+        let messages = ["w-stuck", "w-gone", "w-stuck"].map(message).into();
+        let failed = take_all(messages, &driver, Duration::from_millis(50)).await;
+        assert_eq!(failed, ["w-stuck", "w-stuck"]);
+        assert_eq!(launcher.asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn more_worlds_than_are_looked_at_at_once_are_all_looked_at() {
+        let memory = Memory::default();
+        let driver = memory.driver([]);
+        let ids: Vec<_> = (0..3 * AT_ONCE).map(|n| format!("w-{n}")).collect();
+        for id in &ids {
+            start(&driver, id).await;
+        }
+        let failed = take_all(ids.iter().map(|id| message(id)).collect(), &driver, BATCH_LIMIT).await;
+        assert_eq!((failed, memory.lock().tasks.len()), (vec![], ids.len()));
+    }
+
+    #[tokio::test]
+    async fn what_a_sweep_says_of_a_world_names_it_and_its_launch() {
+        let (memory, log) = (Memory::default(), Log::default());
+        let driver = memory.driver([]);
+        start(&driver, "w-1").await;
+        memory.lock().runtime_fault = Some(domain::sim::Fault::Before);
+        let writer = log.clone();
+        let json = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
+        let subscriber = json.without_time().with_writer(move || writer.clone()).finish();
+        let logging = tracing::subscriber::set_default(subscriber);
+        work(Wake::Sweep, &driver).await;
+        drop(logging);
+        let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let line = said.lines().find(|line| line.contains("the sweep failed for a world")).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["span"], json!({ "name": "look", "world": "w-1", "generation": 1 }));
+    }
+
+    fn message(world: &str) -> Message {
+        Message { id: world.to_owned(), ask: asks_for(world) }
+    }
+
+    async fn start(driver: &Driver, id: &str) {
+        let (by, now) = (Person::parse("kaya").unwrap(), Timestamp::now());
+        let new = NewWorld {
+            id: world(id),
+            guild: GuildId::parse("1").unwrap(),
+            name: WorldName::parse(id).unwrap(),
+            game: GameId::parse("tiny").unwrap(),
+            timers: Timers::DEFAULT,
+            port: None,
+            place: None,
+        };
+        driver.create(&lifecycle::create(new, by.clone(), now)).await.unwrap();
+        driver.apply(&world(id), &[Event::Start { by }], now).await.unwrap();
+    }
+
+    /// Launches nothing until so many launches are asked for at once.
+    struct Launcher {
+        asked: AtomicUsize,
+        all: tokio::sync::Barrier,
+    }
+
+    impl Launcher {
+        fn waits_for(many: usize) -> Self {
+            Self { asked: AtomicUsize::new(0), all: tokio::sync::Barrier::new(many) }
+        }
+    }
+
+    #[async_trait]
+    impl Runtime for Launcher {
+        async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.all.wait().await;
+            Ok(TaskId::parse(order.world.as_str()).unwrap())
+        }
+
+        async fn observe(&self, _task: &TaskId) -> Result<Seen, Unavailable> {
+            Ok(Seen::There)
+        }
+
+        async fn end(&self, _task: &TaskId, _force: Force) -> Result<(), Unavailable> {
+            Ok(())
+        }
+
+        async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
+            Ok(vec![])
+        }
+
+        async fn erase(&self, _world: &WorldId) -> Result<(), Unavailable> {
+            Ok(())
+        }
+    }
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 }

@@ -225,6 +225,15 @@ pub struct Ticket {
     pub urls: Vec<String>,
 }
 
+/// A link that downloads an archive. Whoever has it can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Where to GET it.
+    pub url: String,
+    /// Until when it works, by the word of the archives: the time asked for, or sooner where links cannot last so long.
+    pub expires: Timestamp,
+}
+
 /// Why there is no link.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LinkError {
@@ -262,7 +271,7 @@ pub trait ArchiveStore: Send + Sync {
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable>;
 
     /// Returns a link that downloads the archive until `expires`, or for as long as links can last.
-    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<String, LinkError>;
+    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError>;
 }
 
 /// Where people are told what happens without asking.

@@ -13,7 +13,7 @@ use std::{
 
 use adapters::report::TicketRecord;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use ureq::{Agent, SendBody};
+use ureq::{Agent, SendBody, http::StatusCode};
 
 use crate::archive::Checked;
 
@@ -116,10 +116,31 @@ fn put(
     }
     let text =
         answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string().unwrap_or_default();
-    let error = anyhow!("refused ({status}): {}", text.chars().take(200).collect::<String>());
+    let error = refused(status, &text);
     // Not in time, too often, and whatever is wrong over there.
     let is_for_now = matches!(status.as_u16(), 408 | 429) || status.is_server_error();
     Err(if is_for_now { Failed::ForNow(error) } else { Failed::ForGood(error) })
+}
+
+/// Returns the refusal for people, who are shown its code at most: S3's answers name keys and what was signed. The log
+/// gets what S3 says in words besides.
+fn refused(status: StatusCode, answer: &str) -> anyhow::Error {
+    if let Some(message) = element(answer, "Message") {
+        let message: String = message.chars().take(200).flat_map(char::escape_debug).collect();
+        tracing::warn!(%status, message, "the upload of a part was refused");
+    }
+    let is_code = |code: &&str| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    match element(answer, "Code").filter(is_code) {
+        Some(code) => anyhow!("refused ({status}): {code}"),
+        None => anyhow!("refused ({status})"),
+    }
+}
+
+/// Returns what the first XML element of that name holds, if it is plain text.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, behind) = xml.split_once(&format!("<{name}>"))?;
+    let (inside, _) = behind.split_once(&format!("</{name}>"))?;
+    Some(inside.trim()).filter(|text| !text.is_empty() && !text.contains('<'))
 }
 
 /// Returns what went wrong, without the URL: that is a secret as long as it holds.
@@ -173,8 +194,36 @@ mod tests {
             &[403],
             expect![[r#"
                 /1 8 "PK, a wo"
-                uploading part 1 of 2: refused (403 Forbidden): no"#]],
+                uploading part 1 of 2: refused (403 Forbidden)"#]],
         );
+    }
+
+    #[test]
+    fn a_refusal_tells_people_its_code_and_none_of_the_keys_that_s3_names() {
+        let mut said = String::new();
+        for answer in [
+            "<?xml version=\"1.0\"?><Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist</Message>\
+             <AWSAccessKeyId>AKIAIOSFODNN7EXAMPLE</AWSAccessKeyId></Error>",
+            "<Error><Code>SignatureDoesNotMatch</Code><StringToSign>AWS4 20261121 abc</StringToSign></Error>",
+            "<Error><Code>AKIA IOSFODNN7EXAMPLE</Code></Error>",
+            "<Error><Code><AWSAccessKeyId>AKIAIOSFODNN7EXAMPLE</AWSAccessKeyId></Code></Error>",
+            "<Code>Unfinished",
+            "{\"text\":\"the link has expired\"}",
+            "",
+        ] {
+            said += &format!("{:#}\n", refused(StatusCode::FORBIDDEN, answer));
+        }
+        assert!(!said.contains("AKIA") && !said.contains("AWS4"), "{said}");
+        expect![[r#"
+            refused (403 Forbidden): InvalidAccessKeyId
+            refused (403 Forbidden): SignatureDoesNotMatch
+            refused (403 Forbidden)
+            refused (403 Forbidden)
+            refused (403 Forbidden)
+            refused (403 Forbidden)
+            refused (403 Forbidden)
+        "#]]
+        .assert_eq(&said);
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(crate) async fn what_was_never_uploaded_is_not_whole_and_has_no_link(store: 
 
 pub(crate) async fn a_link_names_the_archive(store: &dyn ArchiveStore, upload: &dyn Upload) {
     let claim = uploaded(store, upload, "linked").await;
-    let link = store.link(&world("linked"), &claim.id, at(60_000)).await.unwrap();
+    let link = store.link(&world("linked"), &claim.id, at(60_000)).await.unwrap().url;
     assert!(link.contains("linked") && link.contains(claim.id.as_str()), "{link}");
 }
 
@@ -159,7 +159,7 @@ pub(crate) async fn a_ticket_is_for_one_place(store: &dyn ArchiveStore, web: &dy
 pub(crate) async fn a_link_downloads_the_archive_until_it_expires(store: &dyn ArchiveStore, web: &dyn Web) {
     let ticket = ticket(store, "for-a-while", CONTENT.len()).await;
     put_all(web, &ticket, CONTENT).await;
-    let link = async |expires| store.link(&world("for-a-while"), &ticket.id, expires).await.unwrap();
+    let link = async |expires| store.link(&world("for-a-while"), &ticket.id, expires).await.unwrap().url;
     let good = link(Timestamp::now() + Duration::from_secs(60)).await;
     assert_eq!(web.get(&good).await.as_deref(), Some(CONTENT));
     assert_eq!(
@@ -193,7 +193,7 @@ fn parts<'c>(ticket: &Ticket, content: &'c [u8]) -> std::slice::Chunks<'c, u8> {
 
 async fn downloaded(store: &dyn ArchiveStore, web: &dyn Web, name: &str, ticket: &Ticket) -> Option<Vec<u8>> {
     let expires = Timestamp::now() + Duration::from_secs(60);
-    web.get(&store.link(&world(name), &ticket.id, expires).await.unwrap()).await
+    web.get(&store.link(&world(name), &ticket.id, expires).await.unwrap().url).await
 }
 
 fn claim_of(ticket: &Ticket, content: &[u8]) -> Archive {

@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     lifecycle::ARCHIVE_LIMIT,
-    ports::{ArchiveStore, Checked, LinkError, Ticket, Unavailable},
+    ports::{ArchiveStore, Checked, Link, LinkError, Ticket, Unavailable},
     world::{Archive, ArchiveId, Generation, Sha256, WorldId},
 };
 use jiff::Timestamp;
@@ -287,10 +287,10 @@ impl ArchiveStore for DirectoryArchive {
         Ok(if whole { Checked::Whole } else { Checked::NotWhole })
     }
 
-    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<String, LinkError> {
+    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
         self.facts(world, id).await?.ok_or(LinkError::NotFound)?;
         let query = self.query(DOWNLOAD, world, id, expires.as_millisecond());
-        Ok(format!("{}/archives/{world}/{id}.zip?{query}", self.download_url))
+        Ok(Link { url: format!("{}/archives/{world}/{id}.zip?{query}", self.download_url), expires })
     }
 }
 
@@ -376,7 +376,7 @@ mod tests {
         let ticket = archives.ticket(&world("w"), Generation(12), 3, at(7)).await.unwrap();
         expect!["http://127.0.0.1:7878/v1/uploads/w/20261121-093000-007-g12?expires=1795264200007&signature=dccbc98c2900f6557a4bfa45f7464d95f4a60c16ffe673047092e3090aafb211"].assert_eq(&ticket.urls[0]);
         send(&archives, b"zip").await.unwrap();
-        let link = archives.link(&world("w"), &id(), at(60_000)).await.unwrap();
+        let link = archives.link(&world("w"), &id(), at(60_000)).await.unwrap().url;
         expect!["https://worlds.example.org/archives/w/one.zip?expires=1795253460000&signature=b9c5a8302fd45ce5a063f4c88e013f4c9d3ed21f842f49bcda37b22a4429f874"].assert_eq(&link);
     }
 
@@ -498,7 +498,7 @@ mod tests {
     async fn a_link_downloads_its_archive_until_it_expires() {
         let (_dir, archives) = bench();
         send(&archives, b"zip").await.unwrap();
-        let link = grant(&archives.link(&world("w"), &id(), at(60_000)).await.unwrap());
+        let link = grant(&archives.link(&world("w"), &id(), at(60_000)).await.unwrap().url);
         let (mut file, size) = archives.open_signed(&world("w"), &id(), &link, at(59_999)).await.unwrap();
         let mut content = String::new();
         file.read_to_string(&mut content).await.unwrap();
@@ -534,7 +534,7 @@ mod tests {
     async fn a_signed_link_to_what_is_gone_finds_nothing() {
         let (dir, archives) = bench();
         send(&archives, b"zip").await.unwrap();
-        let link = grant(&archives.link(&world("w"), &id(), at(60_000)).await.unwrap());
+        let link = grant(&archives.link(&world("w"), &id(), at(60_000)).await.unwrap().url);
         fs::remove_dir_all(dir.path().join("archives")).unwrap();
         let error = archives.open_signed(&world("w"), &id(), &link, at(0)).await.unwrap_err();
         assert_eq!(error, OpenError::NotFound);

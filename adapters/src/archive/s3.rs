@@ -12,8 +12,8 @@
 //! Nothing is believed about the content that was not computed here: the digest that S3 has of an object is one of its
 //! parts, or one that the sender gave, so the object is read through and digested, in constant memory.
 //!
-//! A URL dies with the credentials that signed it. Those of a Lambda function live for hours, so a link may end before
-//! its time, and a watchdog whose URLs have died asks for another ticket. Whoever holds the URL of a small archive could
+//! A URL dies with the credentials that signed it. Those of a role live for hours and do not say how many, so no link is
+//! said to last longer than [`S3Archive`] is told that they do, and a watchdog whose URLs have died asks for another ticket. Whoever holds the URL of a small archive could
 //! put another one over it while it lives, which is the launch's own watchdog alone; the bucket has to keep versions.
 //! Nothing is ever removed here: multipart uploads that were never completed, and `uploads/` after some days, are for
 //! lifecycle rules of the bucket.
@@ -30,7 +30,7 @@
 //! | `s3:ListBucket` | the bucket | to be told that an object is absent, rather than forbidden |
 //! | `s3:ListMultipartUploadParts` | `<bucket>/worlds/*` | checks (the worker) |
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
@@ -43,7 +43,7 @@ use aws_sdk_s3::{
 };
 use domain::{
     lifecycle::ARCHIVE_LIMIT,
-    ports::{ArchiveStore, Checked, LinkError, Ticket, Unavailable},
+    ports::{ArchiveStore, Checked, Link, LinkError, Ticket, Unavailable},
     world::{Archive, ArchiveId, Generation, Sha256, WorldId},
 };
 use jiff::Timestamp;
@@ -62,7 +62,7 @@ const MOST_PARTS: u64 = 64;
 /// What the size of a part is a multiple of.
 const MIB: u64 = 1 << 20;
 
-/// The longest that S3 lets a link last.
+/// The longest that S3 lets a link last, whoever signs it.
 const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The longest id of an upload that is read; S3's have some hundred characters.
@@ -77,6 +77,7 @@ pub struct S3Archive {
     s3: Client,
     bucket: String,
     smallest_part: u64,
+    longest_link: Duration,
 }
 
 /// Where the bucket has an archive, and the id of its upload.
@@ -98,10 +99,16 @@ struct Object {
 }
 
 impl S3Archive {
-    /// Returns the archives in the bucket, as [`crate::aws::config`] reaches it.
-    pub fn new(aws: &SdkConfig, bucket: impl Into<String>) -> Self {
+    /// Returns the archives in the bucket, as [`crate::aws::config`] reaches it, with links that last for `longest_link`
+    /// at most: as long as the credentials that sign them, and in whole seconds.
+    pub fn new(aws: &SdkConfig, bucket: impl Into<String>, longest_link: Duration) -> Self {
         let s3 = Client::from_conf(config::Builder::from(aws).build());
-        Self { s3, bucket: bucket.into(), smallest_part: SMALLEST_PART }
+        Self {
+            s3,
+            bucket: bucket.into(),
+            smallest_part: SMALLEST_PART,
+            longest_link: longest_link.min(LONGEST_LINK),
+        }
     }
 
     async fn urls(&self, place: &Place, size: u64, part_size: u64) -> Result<Vec<String>, Unavailable> {
@@ -269,11 +276,11 @@ impl ArchiveStore for S3Archive {
         Ok(if whole { Checked::Whole } else { Checked::NotWhole })
     }
 
-    /// The link lasts for seven days at most, and no longer than the credentials that sign it.
-    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<String, LinkError> {
+    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
         let key = Place::of(world, id).archive;
         self.head(&key).await?.ok_or(LinkError::NotFound)?;
-        Ok(self.download_url(&key, id, until(expires, SystemTime::now())?).await?)
+        let (lasting, expires) = until(expires, Timestamp::now(), self.longest_link)?;
+        Ok(Link { url: self.download_url(&key, id, lasting).await?, expires })
     }
 }
 
@@ -296,15 +303,23 @@ fn lasting(time: Duration) -> Result<PresigningConfig, Unavailable> {
     PresigningConfig::expires_in(time).map_err(|error| Unavailable(format!("cannot sign: {error}")))
 }
 
-/// Signs until `expires`, which may be over already, for seven days at most.
-fn until(expires: Timestamp, now: SystemTime) -> Result<PresigningConfig, Unavailable> {
-    /// S3 counts whole seconds.
-    const SHORTEST: Duration = Duration::from_secs(1);
-    let expires = SystemTime::from(expires);
-    let start = now.min(expires - SHORTEST);
-    let lasts = expires.duration_since(start).unwrap_or(SHORTEST).min(LONGEST_LINK);
-    let signing = PresigningConfig::builder().start_time(start).expires_in(lasts).build();
-    signing.map_err(|error| Unavailable(format!("cannot sign: {error}")))
+/// Signs until `expires`, which may be over already, or for `longest` from now, and returns until when that is: S3 counts
+/// whole seconds.
+fn until(
+    expires: Timestamp,
+    now: Timestamp,
+    longest: Duration,
+) -> Result<(PresigningConfig, Timestamp), Unavailable> {
+    let cannot_sign = |why: &dyn std::fmt::Display| Unavailable(format!("cannot sign: {why}"));
+    let longest = i64::try_from(longest.as_secs()).unwrap_or(i64::MAX);
+    let end = expires.as_second().min(now.as_second().saturating_add(longest));
+    let end = Timestamp::from_second(end).map_err(|error| cannot_sign(&error))?;
+    // A second is the shortest that can be signed.
+    let start = Timestamp::from_second(now.as_second().min(end.as_second().saturating_sub(1)));
+    let start = start.map_err(|error| cannot_sign(&error))?;
+    let lasts = Duration::from_secs(end.as_second().abs_diff(start.as_second()));
+    let signing = PresigningConfig::builder().start_time(start.into()).expires_in(lasts).build();
+    Ok((signing.map_err(|error| cannot_sign(&error))?, end))
 }
 
 fn url<E>(signed: Result<PresignedRequest, SdkError<E, HttpResponse>>) -> Result<String, Unavailable>

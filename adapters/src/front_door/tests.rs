@@ -4,8 +4,9 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use axum::{
@@ -23,6 +24,7 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
+use tracing::{field::Field, span};
 
 use super::*;
 use crate::archive::directory::DirectoryArchive;
@@ -654,6 +656,49 @@ async fn a_ticket_is_for_the_launch_that_asks() {
     let foreign = bench.ticket(2).header("authorization", "Bearer x");
     expect!["401 this is not the launch's token (the launch shall end)"]
         .assert_eq(&bench.short(foreign).await);
+}
+
+#[tokio::test]
+async fn what_is_logged_about_a_launch_names_its_world_and_generation() {
+    let (bench, spans) = (Bench::awake().await, Spans::default());
+    let logging = tracing::subscriber::set_default(spans.clone());
+    bench.short(bench.report(1, json!({}))).await;
+    bench.short(bench.ticket(1)).await;
+    bench.short(bench.ticket(2).header("authorization", "Bearer x")).await;
+    drop(logging);
+    let spans = spans.0.lock().unwrap();
+    let ours = spans.iter().filter(|span| span.starts_with("report") || span.starts_with("ticket"));
+    expect![[r#"
+        report world="w1" generation=1
+        ticket world="w1" generation=1"#]]
+    .assert_eq(&ours.map(String::as_str).collect::<Vec<_>>().join("\n"));
+}
+
+/// The spans that were begun, with their fields.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Spans {
+    fn enabled(&self, _metadata: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        let mut said = span.metadata().name().to_owned();
+        span.record(&mut |field: &Field, value: &dyn fmt::Debug| said += &format!(" {field}={value:?}"));
+        self.0.lock().unwrap().push(said);
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &span::Id, _values: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
+
+    fn event(&self, _event: &tracing::Event<'_>) {}
+
+    fn enter(&self, _span: &span::Id) {}
+
+    fn exit(&self, _span: &span::Id) {}
 }
 
 // Archives.

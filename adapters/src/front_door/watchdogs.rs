@@ -13,6 +13,7 @@ use domain::{
     refusal::Refusal,
     world::{Generation, WorldId},
 };
+use tracing::Instrument;
 
 use super::{FrontDoor, GameHost, Refused, Reporter, bearer};
 use crate::report::{Answer, Report, TicketRecord, TicketRequest};
@@ -28,11 +29,15 @@ pub(super) async fn report(
     let now = (door.clock)();
     let world = WorldId::parse(&report.world).map_err(|e| bad(e.to_string()))?;
     door.require_token(&headers, &world, Generation(report.generation))?;
-    let host = door.host_of(reporter)?;
-    let parsed = report.parse(&host, now).map_err(|e| bad(e.to_string()))?;
-    let orders =
-        door.driver.report(&parsed.world, parsed.generation, &parsed.events, now).await.map_err(refused)?;
-    Ok(Json(Answer::new(orders, now)))
+    let span = tracing::info_span!("report", world = world.as_str(), generation = report.generation);
+    async {
+        let host = door.host_of(reporter)?;
+        let parsed = report.parse(&host, now).map_err(|e| bad(e.to_string()))?;
+        let reported = door.driver.report(&parsed.world, parsed.generation, &parsed.events, now);
+        Ok(Json(Answer::new(reported.await.map_err(refused)?, now)))
+    }
+    .instrument(span)
+    .await
 }
 
 pub(super) async fn ticket(
@@ -44,7 +49,9 @@ pub(super) async fn ticket(
     let (world, generation) = (WorldId::parse(&world).map_err(Problem::from)?, Generation(generation));
     door.require_token(&headers, &world, generation)?;
     let TicketRequest { size } = ticket_request(&body)?;
-    let ticket = door.driver.ticket(&world, generation, size, (door.clock)()).await.map_err(refused)?;
+    let span = tracing::info_span!("ticket", world = world.as_str(), generation = generation.0);
+    let ticket = door.driver.ticket(&world, generation, size, (door.clock)()).instrument(span).await;
+    let ticket = ticket.map_err(refused)?;
     Ok(Json(ticket.into()))
 }
 

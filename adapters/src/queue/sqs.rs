@@ -116,10 +116,11 @@ fn is_gone(refused: &DeleteMessageError) -> bool {
     refused.is_receipt_handle_is_invalid() || refused.code() == Some("InvalidParameterValue")
 }
 
-/// Returns the delivery that `message` is; none, after a warning, if it cannot be read.
+/// Returns the delivery that `message` is; none, after a warning, if it cannot be read. ECS's messages may be about tasks
+/// of another Dormouse in the cluster: looking at a world that is not there does no harm.
 fn delivery(message: &Message) -> Option<Delivery> {
     let id = message.message_id().unwrap_or("without an id");
-    let look = message::decode(message.body().unwrap_or_default());
+    let look = message::look(message.body().unwrap_or_default());
     match (look, message.receipt_handle()) {
         (Ok(look), Some(receipt)) => {
             Some(Delivery { receipt: receipt.to_owned(), look, attempt: attempts(message) })
@@ -217,7 +218,7 @@ impl DeadLetters for SqsDeadLetters {
 fn dead_letter(message: &Message) -> DeadLetter {
     let sent_ms = attribute(message, &MessageSystemAttributeName::SentTimestamp).unwrap_or_default();
     DeadLetter {
-        world: message::decode(message.body().unwrap_or_default()).map(|look| look.world),
+        world: message::look(message.body().unwrap_or_default()).map(|look| look.world),
         attempts: attempts(message),
         since: Timestamp::from_millisecond(sent_ms).unwrap_or_default(),
     }

@@ -39,6 +39,8 @@ use domain::{
     world::{Force, GameId, Generation, TaskId, WorldId},
 };
 
+use tracing::Instrument;
+
 use self::{gone::how_it_ended, run::Run};
 use crate::{aws::unavailable, secret::Secret, task_env::TaskEnv};
 
@@ -140,11 +142,9 @@ impl EcsRuntime {
 #[async_trait]
 impl Runtime for EcsRuntime {
     async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        let run = self.run_of(order)?;
-        match self.started(&run).await? {
-            Some(task) => Ok(task),
-            None => self.run(&run).await,
-        }
+        let LaunchOrder { world, generation, .. } = order;
+        let span = tracing::info_span!("launch", world = world.as_str(), generation = generation.0);
+        self.launch_once(order).instrument(span).await
     }
 
     /// Asks ECS, which knows a task for an hour after its end. One that it does not know is asked for again until it would
@@ -228,7 +228,7 @@ impl Runtime for EcsRuntime {
             let id = task.as_str().rsplit('/').next().unwrap_or_default();
             run.token = format!("erase-after-{id}");
         }
-        match self.run(&run).await {
+        match self.run(&run, &self.config.capacity_providers).await {
             Ok(_) => Err(being_erased(world)),
             Err(LaunchError::Refused(why)) => Err(Unavailable(why)),
             Err(LaunchError::Unavailable(why)) => Err(why),
@@ -241,6 +241,29 @@ fn being_erased(world: &WorldId) -> Unavailable {
 }
 
 impl EcsRuntime {
+    /// Returns the task that was started for the launch, if ECS shows one: rather one that is there. Else starts one.
+    async fn launch_once(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        let run = self.run_of(order)?;
+        let mut tasks = self.shown(&run).await?;
+        let providers = self.providers(&order.world, &tasks);
+        tasks.retain(|task| task.started_by() == Some(&run.started_by));
+        tasks.sort_by_key(is_stopped);
+        match tasks.first() {
+            Some(task) => Ok(task_id(task.task_arn())?),
+            None => self.run(&run, &providers).await,
+        }
+    }
+
+    /// Returns what to run a launch of the world on, the first choice first: Spot last if it took on an earlier launch of
+    /// the world in the last hour and then found no room for it, which would only happen again.
+    fn providers(&self, world: &WorldId, shown: &[Task]) -> Vec<CapacityProvider> {
+        let is_of_world = |task: &Task| self.running(task).is_some_and(|of| of.world == *world);
+        let is_short = shown.iter().any(|task| is_of_world(task) && gone::spot_had_no_room(task));
+        let mut providers = self.config.capacity_providers.clone();
+        providers.sort_by_key(|provider| is_short && *provider == CapacityProvider::Spot);
+        providers
+    }
+
     /// Returns what to run for the launch, or why that is never possible.
     fn run_of(&self, order: &LaunchOrder) -> Result<Run, LaunchError> {
         let LaunchOrder { world, generation, game, .. } = order;
@@ -315,21 +338,20 @@ impl EcsRuntime {
         format!("{}-{name}", self.config.prefix)
     }
 
-    /// Returns the task that was started for the launch, if ECS shows one: rather one that is there.
-    async fn started(&self, run: &Run) -> Result<Option<TaskId>, Unavailable> {
-        let mut tasks = self.tasks_of(run).await?;
-        tasks.sort_by_key(is_stopped);
-        tasks.first().map(|task| task_id(task.task_arn())).transpose()
+    /// Returns the tasks that ECS shows with this `startedBy`, ended ones too.
+    async fn tasks_of(&self, run: &Run) -> Result<Vec<Task>, Unavailable> {
+        let mut tasks = self.shown(run).await?;
+        tasks.retain(|task| task.started_by() == Some(&run.started_by));
+        Ok(tasks)
     }
 
-    /// Returns the tasks that ECS shows with this `startedBy`, ended ones too. ECS takes no other filter beside it, so the
-    /// ended ones are looked for in their family.
-    async fn tasks_of(&self, run: &Run) -> Result<Vec<Task>, Unavailable> {
+    /// Returns the tasks that ECS shows with this `startedBy`, and the ended ones of its family: ECS takes no other filter
+    /// beside `startedBy`, so those that have ended have to be picked out.
+    async fn shown(&self, run: &Run) -> Result<Vec<Task>, Unavailable> {
         let mut arns = self.there(run).await?;
         let ended = self.list_by(|list| list.family(&run.family).desired_status(DesiredStatus::Stopped));
         arns.extend(ended.await?);
-        let tasks = self.describe(&arns).await?;
-        Ok(tasks.into_iter().filter(|task| task.started_by() == Some(&run.started_by)).collect())
+        self.describe(&arns).await
     }
 
     /// Returns the tasks with this `startedBy` that shall run, as ECS shows it.
@@ -392,7 +414,13 @@ impl EcsRuntime {
         let how = how_it_ended(found);
         if how != Gone::Exited {
             let (code, reason) = (found.stop_code().map(|c| c.as_str()), found.stopped_reason());
-            tracing::info!(%task, code, reason, "the task broke down: {how:?}");
+            let launch = self.running(found);
+            let erased = found
+                .started_by()
+                .and_then(|by| by.strip_prefix(&self.config.prefix)?.strip_prefix("-erase/"));
+            let world = launch.as_ref().map(|launch| launch.world.as_str()).or(erased);
+            let generation = launch.as_ref().map(|launch| launch.generation.0);
+            tracing::info!(world, generation, %task, code, reason, "the task broke down: {how:?}");
         }
         how
     }

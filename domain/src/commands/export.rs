@@ -11,7 +11,7 @@ use crate::{
         spec::{self, Args, Kind, Opt, Shown, Spec},
     },
     driver::Driver,
-    ports::{Found, LinkError},
+    ports::{self, Found, LinkError},
     words,
     world::{Archive, WorldName},
 };
@@ -74,14 +74,40 @@ pub(super) async fn run(export: &Export, context: &Context, driver: &Driver) -> 
         return Err(Problem::new(ProblemKind::NotFound, text, "one is made whenever it goes to sleep"));
     };
     let expires = context.now + export.length;
-    let url = driver.archives.link(&world.id, &archive.id, expires).await.map_err(|error| match error {
+    let link = driver.archives.link(&world.id, &archive.id, expires).await.map_err(|error| match error {
         LinkError::NotFound => {
             let text = format!("the archive {} of `{name}` is not where it was put", archive.id);
             Problem::new(ProblemKind::NotFound, text, "look for the file among the archives")
         }
         LinkError::Unavailable(why) => why.into(),
     })?;
-    let (id, size, left) = (&archive.id, words::bytes(archive.size), words::length(export.length));
+    let (id, size, left) =
+        (&archive.id, words::bytes(archive.size), words::length(works_for(&link, context.now)));
     let text = format!("archive {id} of `{name}` ({size}); the link works for {left}");
-    Ok(Reply::Link(Link { url, expires, archive, text }))
+    Ok(Reply::Link(Link { url: link.url, expires: link.expires, archive, text }))
+}
+
+/// Returns for how long the link works, to within seconds: signing it takes a moment, and "59 min" is not worth that.
+fn works_for(link: &ports::Link, now: Timestamp) -> Duration {
+    const STEP_S: u64 = 5;
+    let exactly = words::between(now, link.expires) + Duration::from_millis(STEP_S * 500);
+    Duration::from_secs(exactly.as_secs() / STEP_S * STEP_S)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_said_to_work_until_its_real_end() {
+        let now = Timestamp::from_millisecond(1_795_253_400_250).unwrap();
+        let said = |ms: u64| {
+            let link = ports::Link { url: "https://x".into(), expires: now + Duration::from_millis(ms) };
+            words::length(works_for(&link, now))
+        };
+        assert_eq!(said(3_600_000), "1 h");
+        assert_eq!(said(3_599_100), "1 h", "signed by whole seconds");
+        assert_eq!(said(90_000), "1 min 30 s");
+        assert_eq!(said(7 * 24 * 3_600_000), "168 h");
+    }
 }

@@ -272,9 +272,12 @@ impl ArchiveStore for Memory {
         Ok(if whole { Checked::Whole } else { Checked::NotWhole })
     }
 
-    async fn link(&self, world: &WorldId, id: &ArchiveId, _expires: Timestamp) -> Result<String, LinkError> {
+    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
         let known = self.lock().archives.contains_key(id.as_str());
-        if known { Ok(format!("memory://{world}/{id}")) } else { Err(LinkError::NotFound) }
+        if !known {
+            return Err(LinkError::NotFound);
+        }
+        Ok(Link { url: format!("memory://{world}/{id}"), expires })
     }
 }
 

@@ -145,7 +145,7 @@ impl ArchiveStore for Slow {
         self.0.check(world, claim).await
     }
 
-    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<String, LinkError> {
+    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
         yield_now().await;
         self.0.link(world, id, expires).await
     }

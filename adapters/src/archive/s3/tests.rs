@@ -11,6 +11,8 @@ use crate::{
     aws::tests::config_at,
 };
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 #[tokio::test]
 async fn s3_keeps_the_contract() {
     let archives = bench("contract").await;
@@ -26,7 +28,7 @@ async fn tickets_and_links_are_addresses_in_the_bucket() {
     let large = archives.ticket(&world("w"), Generation(12), (10 << 20) + 1, at(8)).await.unwrap();
     let put = Web::put(&archives, &small.urls[0], b"zip").await;
     assert!(put);
-    let link = archives.link(&world("w"), &small.id, at(60_000)).await.unwrap();
+    let link = archives.link(&world("w"), &small.id, at(60_000)).await.unwrap().url;
     check(
         [small.urls, large.urls, vec![link]].concat(),
         expect![[r#"
@@ -74,7 +76,8 @@ async fn of_two_checks_at_once_both_find_the_parts_put_together() {
 #[tokio::test]
 async fn what_is_out_of_reach_says_nothing_about_archives() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let archives = S3Archive::new(&config_at(&format!("http://{nobody}"), "key", "secret").await, "bucket");
+    let archives =
+        S3Archive::new(&config_at(&format!("http://{nobody}"), "key", "secret").await, "bucket", HOUR);
     let ticket = archives.ticket(&world("w"), Generation(1), 3, at(1)).await.unwrap();
     let claim = Archive { id: ticket.id, generation: Generation(1), size: 3, sha256: Sha256([7; 32]) };
     let checked = archives.check(&world("w"), &claim).await.unwrap_err();
@@ -115,16 +118,36 @@ fn parts_are_whole_mib_and_no_more_than_64() {
 }
 
 #[test]
-fn a_link_lasts_for_seven_days_at_most_and_may_be_over_already() {
-    let now = SystemTime::from(at(0));
-    let lasts = |expires| {
-        let signing = until(expires, now).unwrap();
-        (now.duration_since(signing.start_time()).unwrap().as_secs(), signing.expires().as_secs())
+fn a_link_lasts_no_longer_than_its_credentials_and_may_be_over_already() {
+    let now = at(300);
+    let lasts = |expires: Timestamp, longest| {
+        let (signing, end) = until(expires, now, Duration::from_secs(longest)).unwrap();
+        let signed = Timestamp::try_from(signing.start_time()).unwrap() + signing.expires();
+        assert_eq!(signed, end, "what is said is what is signed");
+        (signing.expires().as_secs(), end.as_second() - now.as_second())
     };
-    let day = 24 * 60 * 60 * 1000;
-    assert_eq!(lasts(at(0) + Duration::from_secs(60)), (0, 60));
-    assert_eq!(lasts(at(30 * day)), (0, LONGEST_LINK.as_secs()));
-    assert_eq!(lasts(at(0) - Duration::from_secs(60)), (61, 1));
+    let day = 24 * 60 * 60;
+    assert_eq!(lasts(now + Duration::from_secs(60), 3600), (60, 60));
+    assert_eq!(lasts(now + Duration::from_secs(7 * day), 3600), (3600, 3600));
+    assert_eq!(lasts(now - Duration::from_secs(60), 3600), (1, -60));
+}
+
+#[tokio::test]
+async fn a_link_says_when_it_really_ends_which_is_within_seven_days() {
+    let archives = bench("real-end").await;
+    let ticket = archives.ticket(&world("w"), Generation(1), 3, Timestamp::now()).await.unwrap();
+    assert!(Web::put(&archives, &ticket.urls[0], b"zip").await);
+    let week = 7 * 24 * 60 * 60;
+    for (longest, expected) in [(3600, 3600), (10 * week, week)] {
+        let aws = config_at(server().url(), server().access_key(), server().secret_key()).await;
+        let archives = S3Archive::new(&aws, "real-end", Duration::from_secs(longest));
+        let before = Timestamp::now();
+        let asked = before + Duration::from_secs(30 * 24 * 60 * 60);
+        let link = archives.link(&world("w"), &ticket.id, asked).await.unwrap();
+        let works_for = link.expires.as_second() - before.as_second();
+        assert!((expected..=expected + 60).contains(&works_for.unsigned_abs()), "{works_for}");
+        assert!(link.url.contains(&format!("X-Amz-Expires={expected}&")), "{}", link.url);
+    }
 }
 
 #[async_trait]
@@ -157,7 +180,7 @@ async fn bench(bucket: &str) -> S3Archive {
     let bucket = bucket.to_owned();
     std::fs::create_dir_all(server.dir().join(&bucket)).unwrap();
     let aws = config_at(server.url(), server.access_key(), server.secret_key()).await;
-    S3Archive { smallest_part: 5 << 20, ..S3Archive::new(&aws, bucket) }
+    S3Archive { smallest_part: 5 << 20, ..S3Archive::new(&aws, bucket, HOUR) }
 }
 
 fn server() -> &'static S3 {

@@ -85,6 +85,18 @@ async fn a_dead_letter_that_names_no_world_is_shown_and_stays() {
 }
 
 #[tokio::test]
+async fn what_ecs_said_of_a_task_is_shown_with_its_world_and_sent_again_as_a_look() {
+    let bench = Bench::new().await;
+    let said =
+        r#"{"version":"0","source":"aws.ecs","detail":{"startedBy":"dormouse/w/3","lastStatus":"STOPPED"}}"#;
+    bench.send_raw(&bench.letters, said).await;
+    assert_eq!(bench.dead().inspect(10).await.unwrap()[0].world, Ok(look("w").world));
+    assert_eq!(bench.dead().redrive(10).await, Ok(1));
+    assert_eq!(only(&bench.queue).await.look, look("w"));
+    assert_eq!(bench.dead().inspect(10).await, Ok(vec![]));
+}
+
+#[tokio::test]
 async fn a_redrive_that_breaks_off_loses_nothing() {
     let bench = Bench::new().await;
     bench.letters.send(&look("w")).await.unwrap();

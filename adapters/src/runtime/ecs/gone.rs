@@ -1,9 +1,12 @@
 //! How a stopped task ended, from what ECS says of it: in words for people, which hold no ARN, account or address.
 
-use aws_sdk_ecs::types::{Container, Task};
+use aws_sdk_ecs::types::{Container, Task, TaskStopCode};
 use domain::event::Gone;
 
-use super::WATCHDOG;
+use super::{CapacityProvider, WATCHDOG};
+
+/// How ECS says that it has no room.
+const NO_ROOM: &str = "Capacity is unavailable";
 
 /// The exit code of a program that was killed.
 const KILLED: i32 = 128 + 9;
@@ -15,6 +18,9 @@ const TERMINATED: i32 = 128 + 15;
 pub(super) fn how_it_ended(task: &Task) -> Gone {
     match (task.stop_code().map_or("", |code| code.as_str()), exit_code(task)) {
         ("SpotInterruption" | "TerminationNotice", _) => Gone::Reclaimed,
+        ("TaskFailedToStart", _) if spot_had_no_room(task) => {
+            Gone::Crashed("Fargate Spot had no room for it; start it again".into())
+        }
         ("TaskFailedToStart", _) => Gone::Crashed(why_not_started(&reasons(task))),
         // The watchdog saw its work through, whatever became of the game.
         (_, Some(0)) => Gone::Exited,
@@ -25,6 +31,13 @@ pub(super) fn how_it_ended(task: &Task) -> Gone {
         (_, Some(code)) => Gone::Crashed(format!("its watchdog ended with exit code {code}")),
         (_, None) => Gone::Crashed("its watchdog ended without an exit code".into()),
     }
+}
+
+/// Tells whether the task was taken on by Spot, which then found no room for it.
+pub(super) fn spot_had_no_room(task: &Task) -> bool {
+    task.capacity_provider_name() == Some(CapacityProvider::Spot.name())
+        && task.stop_code() == Some(&TaskStopCode::TaskFailedToStart)
+        && reasons(task).contains(NO_ROOM)
 }
 
 /// Returns the exit code of the watchdog; none if it never ran, or nobody knows.
@@ -43,7 +56,7 @@ fn reasons(task: &Task) -> String {
 /// ECS's developer guide.
 fn why_not_started(reasons: &str) -> String {
     let known = [
-        ("Capacity is unavailable", "AWS has no room for it in this region at the moment"),
+        (NO_ROOM, "AWS has no room for it in this region at the moment"),
         ("reached the limit on the number of", "the AWS account's quota for Fargate is used up"),
         ("PullContainer", "its image could not be pulled"),
         ("PullECRContainer", "its image could not be pulled"),
@@ -64,7 +77,6 @@ fn why_not_started(reasons: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_ecs::types::TaskStopCode;
     use expect_test::expect;
 
     #[test]
@@ -156,6 +168,22 @@ mod tests {
             TaskFailedToStart, None: Crashed("it did not start; the control plane's log says why")
             SomethingNew, Some(0): Exited
             SomethingNew, None: Crashed("its watchdog ended without an exit code")
+        "#]]
+        .assert_eq(&said);
+    }
+
+    #[test]
+    fn room_is_told_apart_by_what_the_task_was_to_run_on() {
+        let why = "Capacity is unavailable at this time.";
+        let mut said = String::new();
+        for provider in ["FARGATE_SPOT", "FARGATE"] {
+            let task = Task::builder().last_status("STOPPED").capacity_provider_name(provider);
+            let task = task.stop_code(TaskStopCode::TaskFailedToStart).stopped_reason(why).build();
+            said += &format!("{provider}: {:?}\n", how_it_ended(&task));
+        }
+        expect![[r#"
+            FARGATE_SPOT: Crashed("Fargate Spot had no room for it; start it again")
+            FARGATE: Crashed("AWS has no room for it in this region at the moment")
         "#]]
         .assert_eq(&said);
     }

@@ -44,10 +44,10 @@ pub(super) enum No {
 }
 
 impl EcsRuntime {
-    /// Runs the task on the first provider that does, unless it is found to run.
-    pub(super) async fn run(&self, run: &Run) -> Result<TaskId, LaunchError> {
+    /// Runs the task on the first of `providers` that does, unless it is found to run.
+    pub(super) async fn run(&self, run: &Run, providers: &[CapacityProvider]) -> Result<TaskId, LaunchError> {
         let mut no = No::Never("no capacity provider is configured: deploy the control plane again".into());
-        for (tried, provider) in self.config.capacity_providers.iter().enumerate() {
+        for (tried, provider) in providers.iter().enumerate() {
             if tried > 0
                 && let Some(arn) = self.there(run).await?.first()
             {
@@ -100,9 +100,10 @@ impl EcsRuntime {
 impl From<No> for LaunchError {
     fn from(no: No) -> Self {
         match no {
-            No::Capacity => {
-                Unavailable("AWS has no room for another task in this region at the moment".into()).into()
-            }
+            // Whoever asked is told at once, rather than that it took too long, and can ask again.
+            No::Capacity => Self::Refused(
+                "AWS has no room for another task in this region at the moment; try again in a few minutes".into(),
+            ),
             No::Quota => Self::Refused(
                 "the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask \
                  AWS for more"
@@ -225,8 +226,8 @@ mod tests {
                 ("SomethingNew", "arn:aws:ecs:eu-central-1:111122223333:task/x"),
             ],
             expect![[r#"
-                ClientException: unavailable, next provider: AWS has no room for another task in this region at the moment
-                ServerException: unavailable, next provider: AWS has no room for another task in this region at the moment
+                ClientException: refused, next provider: AWS has no room for another task in this region at the moment; try again in a few minutes
+                ServerException: refused, next provider: AWS has no room for another task in this region at the moment; try again in a few minutes
                 ClientException: refused, next provider: the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask AWS for more
                 ClientException: refused, next provider: the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask AWS for more
                 LimitExceededException: refused, next provider: the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask AWS for more

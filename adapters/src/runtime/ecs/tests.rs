@@ -130,6 +130,25 @@ async fn without_room_on_spot_it_runs_on_demand_and_stays_one_task() {
 }
 
 #[tokio::test]
+async fn what_spot_took_on_without_room_runs_on_demand_when_it_is_started_again() {
+    let bench = Bench::new("spot-later").await;
+    bench.moto.set_stage(Duration::from_secs(1)).unwrap();
+    let first = bench.runtime.launch(&order("w1", 1)).await.unwrap();
+    let why =
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone";
+    bench.moto.end_task(first.as_str(), "TaskFailedToStart", why, &[]).unwrap();
+    bench.moto.set_stage(STAGE).unwrap();
+    let how = gone(&bench.runtime, &first).await;
+    assert_eq!(how, Gone::Crashed("Fargate Spot had no room for it; start it again".into()));
+    assert_eq!(bench.runtime.launch(&order("w1", 1)).await, Ok(first), "it is the same launch");
+    for (world, generation, provider) in [("w1", 2, "FARGATE"), ("w2", 1, "FARGATE_SPOT")] {
+        let task = bench.runtime.launch(&order(world, generation)).await.unwrap();
+        assert_eq!(bench.described(&task).await.capacity_provider_name(), Some(provider), "{world}");
+        bench.ended(&task).await;
+    }
+}
+
+#[tokio::test]
 async fn a_task_that_spot_runs_though_it_had_no_room_is_found_before_another_provider_is_asked() {
     let bench = Bench::new("though").await;
     let run = bench.runtime.run_of(&order("w1", 1)).unwrap();
@@ -177,7 +196,7 @@ async fn why_nothing_was_launched_is_told_apart() {
         tried(code).await;
     }
     expect![[r#"
-        no room anywhere: unavailable after 2: AWS has no room for another task in this region at the moment
+        no room anywhere: refused after 2: AWS has no room for another task in this region at the moment; try again in a few minutes
         no quota: refused after 2: the AWS account runs as many tasks as its quota for Fargate allows: put another world to sleep, or ask AWS for more
         an unknown failure: unavailable after 1: ecs:RunTask started nothing
         ThrottlingException: unavailable after 1: ecs:RunTask failed: ThrottlingException
