@@ -213,10 +213,10 @@ impl Client {
     /// Returns the commands that Discord has, of whatever kind.
     async fn existing(&self, scope: Scope) -> Result<Vec<Value>> {
         let value = self.rest.commands(self.application, scope, Instant::now() + PATIENCE).await;
-        match value.map_err(|failure| self.explain(scope, &failure))? {
-            Value::Array(commands) => Ok(commands),
-            _ => bail!("{scope}: Discord's answer is no list of commands\n  hint: try again later"),
-        }
+        let Value::Array(commands) = value.map_err(|failure| self.explain(scope, &failure))? else {
+            bail!("{scope}: Discord's answer is no list of commands\n  hint: try again later")
+        };
+        Ok(commands)
     }
 
     async fn register(&self, scope: Scope, others: Others) -> Result<Done> {

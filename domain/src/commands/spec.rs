@@ -84,7 +84,7 @@ pub enum Kind {
     Confirmation,
     /// An [`Action`].
     Action,
-    /// A [`Who`], as [`Args::who`] reads it.
+    /// A [`Who`]: `everyone`, `role:ID` or `member:ID`.
     Who,
 }
 
