@@ -2,7 +2,7 @@
 //!
 //! Rate limits are waited out, an answer that Discord has not registered yet is tried again, and so is what fails on
 //! Discord's side: each until a moment that the caller names, past which nothing is begun and nothing goes on. What takes
-//! longer is remembered ([`ways`]), and further requests fail at once until it is over. The token of an interaction stands
+//! longer is remembered (`ways.rs`), and further requests fail at once until it is over. The token of an interaction stands
 //! in the address, so no address is ever part of an error or a log line.
 
 use std::{fmt, sync::Arc, time::Duration};
