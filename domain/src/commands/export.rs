@@ -108,6 +108,6 @@ mod tests {
         assert_eq!(said(3_600_000), "1 h");
         assert_eq!(said(3_599_100), "1 h", "signed by whole seconds");
         assert_eq!(said(90_000), "1 min 30 s");
-        assert_eq!(said(7 * 24 * 3_600_000), "168 h");
+        assert_eq!(said(7 * 24 * 3_600_000), "7 d");
     }
 }
