@@ -139,6 +139,7 @@ mod tests {
               up        Run the control plane on this machine, with everything in it
               games     Show which games there are
               world     Make, wake, stop and look at worlds
+              access    Show and change who may do what in the chat
               queue     Look at messages that were put aside, and send them again
               discord   Register the commands with Discord, see them, and invite the bot
               doctor    Check what this machine has, and say how to mend what is missing
