@@ -122,9 +122,15 @@ fn put(
     Err(if is_for_now { Failed::ForNow(error) } else { Failed::ForGood(error) })
 }
 
-/// Returns the refusal for people, who are shown its code at most: S3's answers name keys and what was signed. The log
-/// gets what S3 says in words besides.
+/// Returns the refusal for people. What our own front door says is made for them; of S3's answers, which name keys and
+/// what was signed, they are shown the code at most, and the log gets what S3 says in words besides.
 fn refused(status: StatusCode, answer: &str) -> anyhow::Error {
+    let ours = serde_json::from_str::<serde_json::Value>(answer).ok();
+    if let Some(error) = ours.as_ref().and_then(|said| said.get("error")).and_then(serde_json::Value::as_str)
+    {
+        let error: String = error.chars().take(300).flat_map(char::escape_debug).collect();
+        return anyhow!("refused ({status}): {error}");
+    }
     if let Some(message) = element(answer, "Message") {
         let message: String = message.chars().take(200).flat_map(char::escape_debug).collect();
         tracing::warn!(%status, message, "the upload of a part was refused");
@@ -209,6 +215,7 @@ mod tests {
             "<Error><Code><AWSAccessKeyId>AKIAIOSFODNN7EXAMPLE</AWSAccessKeyId></Code></Error>",
             "<Code>Unfinished",
             "{\"text\":\"the link has expired\"}",
+            "{\"error\":\"the disk is full: make room on it and try again\",\"hint\":\"\"}",
             "",
         ] {
             said += &format!("{:#}\n", refused(StatusCode::FORBIDDEN, answer));
@@ -221,6 +228,7 @@ mod tests {
             refused (403 Forbidden)
             refused (403 Forbidden)
             refused (403 Forbidden)
+            refused (403 Forbidden): the disk is full: make room on it and try again
             refused (403 Forbidden)
         "#]]
         .assert_eq(&said);
