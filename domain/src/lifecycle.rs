@@ -302,12 +302,6 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
         // A launch is only lost once the runtime has had its time: the request may still be on its way.
         State::Starting { step: StartStep::Launching, .. } => world.clone(),
         State::Ending { task: None, deadline, .. } if now < *deadline => world.clone(),
-        // A runtime may not show at once what it has just accepted.
-        State::Starting { step: StartStep::Launched { .. }, deadline, .. }
-            if *how == Gone::NeverExisted && now < *deadline =>
-        {
-            world.clone()
-        }
         State::Starting { launch, step: StartStep::Launched { .. } | StartStep::Claimed { .. }, .. } => {
             settled(world, launch, Outcome::Failed(how.words()), &Then::Sleep, now)
         }
