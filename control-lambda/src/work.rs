@@ -224,6 +224,7 @@ mod tests {
             atomic::{AtomicUsize, Ordering},
         },
     };
+    use tracing::subscriber::NoSubscriber;
 
     fn read(event: Value) -> Wake {
         Wake::read(event, "dormouse").unwrap()
@@ -337,6 +338,9 @@ mod tests {
         let writer = log.clone();
         let json = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
         let subscriber = json.without_time().with_writer(move || writer.clone()).finish();
+        // Of a new call site, tracing asks only the thread that comes by first whether it listens, which may be another
+        // test's, unless there are two subscribers.
+        let _second = tracing::Dispatch::new(NoSubscriber::default());
         let logging = tracing::subscriber::set_default(subscriber);
         work(Wake::Sweep, &driver).await;
         drop(logging);

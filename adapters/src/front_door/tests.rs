@@ -24,7 +24,7 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
-use tracing::{field::Field, span};
+use tracing::{field::Field, span, subscriber::NoSubscriber};
 
 use super::*;
 use crate::archive::directory::DirectoryArchive;
@@ -661,6 +661,9 @@ async fn a_ticket_is_for_the_launch_that_asks() {
 #[tokio::test]
 async fn what_is_logged_about_a_launch_names_its_world_and_generation() {
     let (bench, spans) = (Bench::awake().await, Spans::default());
+    // Of a new call site, tracing asks only the thread that comes by first whether it listens, which may be another
+    // test's, unless there are two subscribers.
+    let _second = tracing::Dispatch::new(NoSubscriber::default());
     let logging = tracing::subscriber::set_default(spans.clone());
     bench.short(bench.report(1, json!({}))).await;
     bench.short(bench.ticket(1)).await;
