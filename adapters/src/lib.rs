@@ -24,6 +24,9 @@ pub mod front_door;
 #[cfg(any(feature = "local", feature = "aws"))]
 pub mod secret;
 
+#[cfg(any(feature = "local", feature = "aws"))]
+pub mod exports;
+
 #[cfg(feature = "aws")]
 pub mod aws;
 

@@ -1,4 +1,4 @@
-//! What a watchdog tells the control plane and what it is told: the JSON records of report and orders, version 1.
+//! What a watchdog tells the control plane and what it is told: the JSON records of report and orders, version 2.
 //!
 //! A report is cumulative: it says everything that has happened in the launch, so that one that is lost, doubled or late
 //! changes nothing. The control plane accepts the current version and the one before.
@@ -7,20 +7,27 @@ use std::time::Duration;
 
 use domain::{
     Timestamp,
-    effect::Orders,
+    driver::Source,
+    effect::{Files, Orders},
     event::Event,
     idle::Evidence,
-    ports::Ticket,
+    ports::{LARGEST_ARCHIVE, PART_SIZE, Part, PartPlace, Ticket, Upload},
     world::{Address, Archive, ArchiveId, BadName, Generation, Proof, Sha256, StopWhy, TaskId, WorldId},
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The version that this program writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The oldest version that this program reads.
 pub const OLDEST_VERSION: u32 = 1;
+
+/// The most parts that an archive has: what S3 takes.
+const MOST_PARTS: u32 = 10_000;
+
+/// The longest key of an upload, in bytes.
+const LONGEST_KEY: usize = 4096;
 
 /// The most characters of free text that are taken from a watchdog: games run strangers' mods.
 const LONGEST_TEXT: usize = 300;
@@ -54,6 +61,43 @@ pub struct Report {
     pub uploaded: Option<ArchiveRecord>,
     /// Why there will be no archive.
     pub archive_failed: Option<String>,
+    /// The archive since which nothing has changed.
+    #[serde(default)]
+    pub unchanged: Option<String>,
+    /// What came of the newest archive that was asked for while the world is awake.
+    #[serde(default)]
+    pub backup: Option<BackupRecord>,
+    /// What was found in what is now in the world's directory, once it is there.
+    #[serde(default)]
+    pub filled: Option<String>,
+    /// Why something else was not put into the world's directory.
+    #[serde(default)]
+    pub fill_failed: Option<String>,
+}
+
+/// What came of an archive that was asked for while the world is awake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRecord {
+    /// Which one, as the order named it.
+    pub wish: i64,
+    /// The archive that was uploaded, or why none was.
+    pub came_to: BackupOutcomeRecord,
+}
+
+/// What came of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum BackupOutcomeRecord {
+    /// It is uploaded.
+    Uploaded {
+        /// The archive.
+        archive: ArchiveRecord,
+    },
+    /// There will be none.
+    Failed {
+        /// Why.
+        why: String,
+    },
 }
 
 /// Who is on.
@@ -143,6 +187,9 @@ pub enum BadReport {
     /// An id in it is none.
     #[error(transparent)]
     Name(#[from] BadName),
+    /// A time in it is none.
+    #[error("`{0}` ms is no time")]
+    Time(i64),
 }
 
 /// A report, parsed.
@@ -166,18 +213,38 @@ impl Report {
         let task = TaskId::parse(&self.task)?;
         let address = Address { host: host.to_owned(), port: self.port };
         let uploaded = self.uploaded.map(|archive| archive.parse(generation)).transpose()?;
+        let unchanged = self.unchanged.map(|id| ArchiveId::parse(&id)).transpose()?;
+        let backup = self.backup.map(|backup| backup.event(generation)).transpose()?;
         let events = [
             Some(Event::Heard { generation, task: task.clone() }),
             self.claimed.then_some(Event::Claimed { generation, task }),
+            self.filled.map(|found| Event::Filled { generation, found: shortened(&found) }),
+            self.fill_failed.map(|why| Event::FillFailed { generation, why: shortened(&why) }),
             self.ready.then_some(Event::Ready { generation, address }),
             self.start_failed.map(|why| Event::StartFailed { generation, why: shortened(&why) }),
             self.seen.map(|seen| seen.event(generation, now)),
+            backup,
             self.stopping.map(|why| Event::StopBegan { generation, why: why.parse() }),
             self.saved.map(|proof| Event::Saved { generation, proof: proof.parse() }),
+            unchanged.map(|archive| Event::Unchanged { generation, archive }),
             uploaded.map(|archive| Event::Uploaded { generation, archive }),
             self.archive_failed.map(|why| Event::ArchiveFailed { generation, why: shortened(&why) }),
         ];
         Ok(Parsed { world, generation, events: events.into_iter().flatten().collect() })
+    }
+}
+
+impl BackupRecord {
+    fn event(self, generation: Generation) -> Result<Event, BadReport> {
+        let wish = Timestamp::from_millisecond(self.wish).map_err(|_| BadReport::Time(self.wish))?;
+        Ok(match self.came_to {
+            BackupOutcomeRecord::Uploaded { archive } => {
+                Event::BackedUp { generation, wish, archive: archive.parse(generation)? }
+            }
+            BackupOutcomeRecord::Failed { why } => {
+                Event::BackupFailed { generation, wish, why: shortened(&why) }
+            }
+        })
     }
 }
 
@@ -296,7 +363,12 @@ pub enum OrdersRecord {
     Run {
         /// For how many more seconds the world is kept awake.
         keep_for_s: u64,
+        /// Which archive to make while the game goes on: when it was asked for, in milliseconds since the epoch.
+        #[serde(default)]
+        backup: Option<i64>,
     },
+    /// [`Orders::Fill`].
+    Fill,
     /// [`Orders::Stop`].
     Stop,
     /// [`Orders::UploadAgain`].
@@ -305,7 +377,11 @@ pub enum OrdersRecord {
         rejected: String,
     },
     /// [`Orders::End`].
-    End,
+    End {
+        /// Whether the world's files are to be removed: an archive holds them.
+        #[serde(default)]
+        clear: bool,
+    },
     /// [`Orders::Abandon`].
     Abandon,
 }
@@ -315,42 +391,124 @@ impl Answer {
     pub fn new(orders: Orders, now: Timestamp) -> Self {
         let left = |until: Timestamp| u64::try_from(until.duration_since(now).as_secs()).unwrap_or(0);
         let orders = match orders {
-            Orders::Run { keep_until } => OrdersRecord::Run { keep_for_s: keep_until.map_or(0, left) },
+            Orders::Run { keep_until, backup } => OrdersRecord::Run {
+                keep_for_s: keep_until.map_or(0, left),
+                backup: backup.map(Timestamp::as_millisecond),
+            },
+            Orders::Fill => OrdersRecord::Fill,
             Orders::Stop(_) => OrdersRecord::Stop,
             Orders::UploadAgain(rejected) => OrdersRecord::UploadAgain { rejected: rejected.to_string() },
-            Orders::End => OrdersRecord::End,
+            Orders::End(files) => OrdersRecord::End { clear: files == Files::Go },
             Orders::Abandon => OrdersRecord::Abandon,
         };
         Self { v: VERSION, orders }
     }
 }
 
-/// A watchdog's wish for an upload ticket.
+/// What a watchdog puts into a world's directory: [`Source`] as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TicketRequest {
-    /// The size of the archive in bytes.
-    pub size: u64,
+pub struct SourceRecord {
+    /// The archive that it is; nothing if it is something that a person sent.
+    pub archive: Option<ArchiveRecord>,
+    /// Where to get it.
+    pub url: String,
 }
 
-/// The answer to a watchdog's wish for an upload ticket.
+impl From<Source> for SourceRecord {
+    fn from(Source { archive, link }: Source) -> Self {
+        Self { archive: archive.as_ref().map(ArchiveRecord::from), url: link.url }
+    }
+}
+
+/// A watchdog's wish for a ticket to upload a part of an archive: [`Part`] as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TicketRecord {
+pub struct TicketRequest {
+    /// The upload that the part belongs to, as the ticket of an earlier part named it; nothing begins another one.
+    pub upload: Option<UploadRecord>,
+    /// Counts the parts, from 1.
+    pub number: u32,
+    /// The part's length in bytes: [`PART_SIZE`], but for the last one.
+    pub length: u64,
+    /// Whether no other part follows.
+    pub last: bool,
+}
+
+/// [`Upload`] as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRecord {
     /// The archive's id.
     pub id: String,
-    /// How many bytes each part has, but the last.
-    pub part_size: u64,
-    /// Where to PUT the parts, in their order.
-    pub urls: Vec<String>,
-    /// Where to PUT it all, for watchdogs from before there were parts.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub url: Option<String>,
+    /// What the receiving side calls the upload.
+    pub key: String,
+}
+
+/// The answer to a watchdog's wish for a ticket: [`Ticket`] as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketRecord {
+    /// The upload, for the next part.
+    pub upload: UploadRecord,
+    /// Where to PUT the part.
+    pub url: String,
+}
+
+/// Why a wish for a ticket is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BadPart {
+    /// The archive's id is none.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// The key is none that was given out.
+    #[error("the key of the upload is not valid: use the one of the last ticket")]
+    Key,
+    /// There is no part of that number.
+    #[error("part {0} is not valid: use 1 to {MOST_PARTS}")]
+    Number(u32),
+    /// The part is too short or too long for where it stands.
+    #[error("a part of {0} bytes is not valid: use {PART_SIZE}, and 1 to {PART_SIZE} for the last one")]
+    Length(u64),
+    /// The archive is larger than any that is received; its size in bytes so far.
+    #[error("an archive of {0} bytes is larger than the {LARGEST_ARCHIVE} that are received")]
+    TooLarge(u64),
+}
+
+impl TicketRequest {
+    /// Returns the part that a ticket is wanted for.
+    pub fn parse(self) -> Result<Part, BadPart> {
+        let Self { upload, number, length, last } = self;
+        let of = upload.map(UploadRecord::parse).transpose()?;
+        if !(1..=MOST_PARTS).contains(&number) {
+            return Err(BadPart::Number(number));
+        }
+        let place = if last { PartPlace::Last } else { PartPlace::Inner };
+        let fits = match place {
+            PartPlace::Inner => length == PART_SIZE,
+            PartPlace::Last => (1..=PART_SIZE).contains(&length),
+        };
+        if !fits {
+            return Err(BadPart::Length(length));
+        }
+        let end = u64::from(number - 1) * PART_SIZE + length;
+        if end > LARGEST_ARCHIVE {
+            return Err(BadPart::TooLarge(end));
+        }
+        Ok(Part { of, number, length, place })
+    }
+}
+
+impl UploadRecord {
+    fn parse(self) -> Result<Upload, BadPart> {
+        let is_key = (1..=LONGEST_KEY).contains(&self.key.len())
+            && self.key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        if !is_key {
+            return Err(BadPart::Key);
+        }
+        Ok(Upload { id: ArchiveId::parse(&self.id)?, key: self.key })
+    }
 }
 
 impl From<Ticket> for TicketRecord {
-    fn from(ticket: Ticket) -> Self {
-        let Ticket { id, part_size, urls } = ticket;
-        let url = (urls.len() == 1).then(|| urls.first().cloned()).flatten();
-        Self { id: id.to_string(), part_size, urls, url }
+    fn from(Ticket { upload: Upload { id, key }, url }: Ticket) -> Self {
+        Self { upload: UploadRecord { id: id.to_string(), key }, url }
     }
 }
 
@@ -374,12 +532,16 @@ mod tests {
             saved: None,
             uploaded: None,
             archive_failed: None,
+            unchanged: None,
+            backup: None,
+            filled: None,
+            fill_failed: None,
         }
     }
 
     #[test]
     fn a_report_reads_as_this_json() {
-        expect![[r#"{"v":1,"world":"w1","generation":3,"task":"t3","port":30000,"claimed":true,"ready":true,"start_failed":null,"seen":{"players":{"is":"players","n":2},"stops_in_s":null},"stopping":null,"saved":null,"uploaded":null,"archive_failed":null}"#]]
+        expect![[r#"{"v":2,"world":"w1","generation":3,"task":"t3","port":30000,"claimed":true,"ready":true,"start_failed":null,"seen":{"players":{"is":"players","n":2},"stops_in_s":null},"stopping":null,"saved":null,"uploaded":null,"archive_failed":null,"unchanged":null,"backup":null,"filled":null,"fill_failed":null}"#]]
             .assert_eq(&serde_json::to_string(&report()).unwrap());
     }
 
@@ -394,7 +556,7 @@ mod tests {
     #[test]
     fn a_version_from_the_future_is_refused_by_name() {
         let error = Report { v: 9, ..report() }.parse("h", Timestamp::UNIX_EPOCH).unwrap_err();
-        expect!["report version 9 is not supported: use 1 to 1"].assert_eq(&error.to_string());
+        expect!["report version 9 is not supported: use 1 to 2"].assert_eq(&error.to_string());
     }
 
     #[test]
@@ -402,5 +564,77 @@ mod tests {
         let long = format!("a\u{1b}[31m{}", "x".repeat(5000));
         assert_eq!(shortened(&long).chars().count(), LONGEST_TEXT);
         assert!(!shortened(&long).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_wish_for_a_ticket_and_its_answer_read_as_this_json() {
+        let upload = UploadRecord { id: "a-g3".into(), key: "k".into() };
+        let first = TicketRequest { upload: None, number: 1, length: PART_SIZE, last: false };
+        let second = TicketRequest { upload: Some(upload.clone()), number: 2, length: 17, last: true };
+        let ticket = TicketRecord { upload, url: "http://x/".into() };
+        let said = [
+            serde_json::to_string(&first).unwrap(),
+            serde_json::to_string(&second).unwrap(),
+            serde_json::to_string(&ticket).unwrap(),
+        ];
+        expect![[r#"
+            {"upload":null,"number":1,"length":12582912,"last":false}
+            {"upload":{"id":"a-g3","key":"k"},"number":2,"length":17,"last":true}
+            {"upload":{"id":"a-g3","key":"k"},"url":"http://x/"}"#]]
+        .assert_eq(&said.join("\n"));
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_is_refused_with_what_is_wrong() {
+        let mut said = String::new();
+        for (number, length, last) in [
+            (1, 1, true),
+            (1, PART_SIZE, false),
+            (8_534, 4 << 20, true),
+            (0, 1, true),
+            (10_001, 1, true),
+            (1, 0, true),
+            (1, PART_SIZE + 1, true),
+            (1, PART_SIZE - 1, false),
+            (2, u64::MAX, false),
+            (8_534, (4 << 20) + 1, true),
+            (10_000, PART_SIZE, false),
+        ] {
+            let parsed = TicketRequest { upload: None, number, length, last }.parse();
+            let answer = parsed.map_or_else(|error| error.to_string(), |_| "taken".into());
+            said += &format!("{number} {length} {last}: {answer}\n");
+        }
+        for (id, key) in [
+            ("a-g3", "k".repeat(LONGEST_KEY)),
+            ("a-g3", "k".repeat(LONGEST_KEY + 1)),
+            ("a-g3", String::new()),
+            ("a-g3", "k\n".into()),
+            ("a-g3", "ü".into()),
+            ("../a", "k".into()),
+        ] {
+            let upload = Some(UploadRecord { id: id.into(), key: key.clone() });
+            let parsed = TicketRequest { upload, number: 1, length: 1, last: true }.parse();
+            let answer = parsed.map_or_else(|error| error.to_string(), |_| "taken".into());
+            said += &format!("{id} {} bytes: {answer}\n", key.len());
+        }
+        expect![[r#"
+            1 1 true: taken
+            1 12582912 false: taken
+            8534 4194304 true: taken
+            0 1 true: part 0 is not valid: use 1 to 10000
+            10001 1 true: part 10001 is not valid: use 1 to 10000
+            1 0 true: a part of 0 bytes is not valid: use 12582912, and 1 to 12582912 for the last one
+            1 12582913 true: a part of 12582913 bytes is not valid: use 12582912, and 1 to 12582912 for the last one
+            1 12582911 false: a part of 12582911 bytes is not valid: use 12582912, and 1 to 12582912 for the last one
+            2 18446744073709551615 false: a part of 18446744073709551615 bytes is not valid: use 12582912, and 1 to 12582912 for the last one
+            8534 4194305 true: an archive of 107374182401 bytes is larger than the 107374182400 that are received
+            10000 12582912 false: an archive of 125829120000 bytes is larger than the 107374182400 that are received
+            a-g3 4096 bytes: taken
+            a-g3 4097 bytes: the key of the upload is not valid: use the one of the last ticket
+            a-g3 0 bytes: the key of the upload is not valid: use the one of the last ticket
+            a-g3 2 bytes: the key of the upload is not valid: use the one of the last ticket
+            a-g3 2 bytes: the key of the upload is not valid: use the one of the last ticket
+            ../a 1 bytes: archive id `../a` is not valid: use 1 to 64 lower-case letters, digits and hyphens
+        "#]].assert_eq(&said);
     }
 }

@@ -22,6 +22,8 @@ mod client;
 
 mod output;
 
+mod transfer;
+
 /// Private game servers that sleep until somebody wants to play, and go back to sleep when the last player has left
 #[derive(Debug, Parser)]
 #[command(
@@ -185,6 +187,8 @@ mod tests {
                   --last-left <TIME>     How long to wait after the last player has left
                   --warning <TIME>       How long before the stop to warn
                   --cap <TIME>           The longest run, whoever is on
+                  --storage <WHERE>      Where it lives asleep: directory, or archive (in its newest archive
+                                         alone) [default: directory]
                   --port <PORT>          The game's first port; without it a free one is chosen at each start
               -h, --help                 Print help
 

@@ -16,6 +16,7 @@ use std::{
 use adapters::{
     archive::directory::DirectoryArchive,
     chat::{discord::Discord, terminal::Terminal},
+    exports::{FrontDoorLinks, fresh_id},
     front_door::{Access, FrontDoor, GameHost, files, interactions},
     queue::sqlite::SqliteQueue,
     runtime::process::{Config, GameSource, ProcessRuntime},
@@ -28,7 +29,7 @@ use domain::{
     Timestamp,
     driver::Driver,
     ports::{Delivery, Queue, Unavailable},
-    world::{GameId, WorldId},
+    world::GameId,
 };
 use futures_util::future::join_all;
 use games::Catalogue;
@@ -152,10 +153,11 @@ fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: Socket
     let url = format!("http://{}", reachable(address));
     let secret = Secret::load_or_create(data.join("secret"))?;
     let access = access(data, address)?;
+    let public_url = up.public_url.clone().unwrap_or_else(|| url.clone());
     let files = Arc::new(DirectoryArchive {
         root: data.join("archives"),
         upload_url: url.clone(),
-        download_url: up.public_url.clone().unwrap_or_else(|| url.clone()),
+        download_url: public_url.clone(),
         secret: secret.clone(),
     });
     let database = data.join("dormouse.db");
@@ -177,6 +179,7 @@ fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: Socket
         queue: Arc::new(queue.clone()),
         runtime: Arc::new(runtime),
         archives: files.clone(),
+        exports: Arc::new(FrontDoorLinks { url: Some(public_url), secret: secret.clone() }),
         chat: Arc::new(Told { terminal: Terminal::new(std::io::stdout()), discord: discord.clone() }),
         games,
     };
@@ -413,12 +416,6 @@ fn greet(url: &str, data: &Path, access: &Access) {
         Access::Nobody => {}
         Access::Token(_) => println!("clients need --url {url} --token-file {}", token_path(data).display()),
     }
-}
-
-fn fresh_id() -> WorldId {
-    // 80 random bits: no two worlds ever meet. The text is made of digits and a to f, which an id allows.
-    let id = format!("w-{}", random_hex::<10>());
-    WorldId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"))
 }
 
 fn random_hex<const BYTES: usize>() -> String {

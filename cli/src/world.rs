@@ -1,6 +1,7 @@
 //! `dormouse games` and `dormouse world …`: commands sent to a control plane, and their answers for people and programs.
 
 use std::{
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -17,10 +18,13 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use domain::words;
 
-use crate::{Reach, client::Client, output::say};
+use crate::{Reach, client::Client, output::say, transfer};
 
 /// How often `--wait` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long the control plane may be away: it may be restarted meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Commands about worlds.
 #[derive(Debug, Subcommand)]
@@ -42,15 +46,33 @@ pub(crate) enum World {
     Stop(Waiting),
     /// Keep a world awake for a while with nobody on
     Keep(Lasting),
-    /// Make a link that downloads the newest archive of a world
-    Export(Lasting),
+    /// Make an archive of a world now; an awake one stays awake
+    #[command(after_help = "Examples:\n  dormouse world backup valhalla --wait")]
+    Backup(Waiting),
+    /// Show the archives of a world
+    Backups(Named),
+    /// Put an archive of a sleeping world back; what is there is archived first
+    #[command(after_help = "Examples:\n  dormouse world backups valhalla\n  \
+        dormouse world restore valhalla 20261121-203000-123-g7 --wait")]
+    Restore(Restore),
+    /// Make a link that downloads a world, or download it; an awake one is archived first and stays awake
+    #[command(after_help = "Examples:\n  dormouse world export valhalla --for 3d\n  \
+        dormouse world export valhalla --to valhalla.zip")]
+    Export(Export),
+    /// Put a .zip, .tar.gz or .tar.zst in the place of a sleeping world's files, which are archived first
+    #[command(after_help = "Examples:\n  dormouse world import valhalla old-world.zip --wait")]
+    Import(Import),
+    /// Show the links that download a world, and how often they were followed
+    Links(Named),
+    /// Make links that download a world stop working
+    Withdraw(Withdraw),
     /// Show a world's settings, or change them while it sleeps
     #[command(after_help = "Examples:\n  dormouse world settings valhalla\n  \
         dormouse world settings valhalla --sleep-after 5m --longest-run 6h")]
     Settings(Settings),
     /// Show the last times a world was awake, and how they ended
     Sessions(Named),
-    /// Delete a sleeping world; its archives are kept
+    /// Delete a sleeping world; its last archive is kept for 30 days
     Delete(Delete),
 }
 
@@ -78,9 +100,55 @@ pub(crate) struct Waiting {
 pub(crate) struct Lasting {
     #[command(flatten)]
     named: Named,
-    /// For how long: 30m, 2h, 7d [default: 2h to keep, 7d to export]
+    /// For how long: 30m, 2h, 7d [default: 2h]
     #[arg(long = "for", value_name = "TIME", value_parser = length)]
     length: Option<Length>,
+}
+
+/// A world, and the archive to put back.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    waiting: Waiting,
+    /// The archive (see `dormouse world backups`)
+    #[arg(value_name = "ARCHIVE")]
+    archive: String,
+}
+
+/// A world to copy.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    named: Named,
+    /// For how long the link shall work: 30m, 2h, 7d [default: 7d]
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    length: Option<Length>,
+    /// Which archive (see `dormouse world backups`) [default: the newest state]
+    #[arg(long, value_name = "ARCHIVE")]
+    backup: Option<String>,
+    /// Download it into this file
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+/// A world, and a file to put in its place.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    waiting: Waiting,
+    /// The .zip, .tar.gz or .tar.zst
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// A world, and a link to it.
+#[derive(Debug, Args)]
+pub(crate) struct Withdraw {
+    #[command(flatten)]
+    named: Named,
+    /// Which link (see `dormouse world links`) [default: all]
+    #[arg(value_name = "LINK")]
+    link: Option<String>,
 }
 
 /// A world to make.
@@ -103,6 +171,9 @@ pub(crate) struct Create {
     /// The longest run, whoever is on
     #[arg(long, value_name = "TIME", value_parser = length)]
     cap: Option<Length>,
+    /// Where it lives asleep: directory, or archive (in its newest archive alone) [default: directory]
+    #[arg(long, value_name = "WHERE")]
+    storage: Option<String>,
     /// The game's first port; without it a free one is chosen at each start
     #[arg(long)]
     port: Option<u16>,
@@ -122,6 +193,21 @@ pub(crate) struct Settings {
     /// The longest run, whoever is on
     #[arg(long, value_name = "TIME", value_parser = length)]
     longest_run: Option<Length>,
+    /// Where it lives asleep: directory, or archive (in its newest archive alone)
+    #[arg(long, value_name = "WHERE")]
+    storage: Option<String>,
+    /// How often it is archived while somebody plays; 0s for never
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    backup_every: Option<Length>,
+    /// How many of its newest archives are kept
+    #[arg(long, value_name = "N")]
+    keep_newest: Option<u8>,
+    /// For how many days the last archive of each is kept
+    #[arg(long, value_name = "N")]
+    keep_daily: Option<u8>,
+    /// For how many weeks the last archive of each is kept
+    #[arg(long, value_name = "N")]
+    keep_weekly: Option<u8>,
 }
 
 /// A world to delete.
@@ -177,8 +263,14 @@ pub(crate) fn run(command: World) -> ExitCode {
         World::Status(named) => status(&named),
         World::Start(waiting) => act(&waiting, "start", "awake", is_awake),
         World::Stop(waiting) => act(&waiting, "stop", "asleep", is_asleep),
-        World::Keep(lasting) => last(&lasting, "keep", Length::hours(2)),
-        World::Export(lasting) => last(&lasting, "export", Length::hours(7 * 24)),
+        World::Keep(lasting) => keep(&lasting),
+        World::Backup(waiting) => backup(&waiting),
+        World::Backups(named) => backups(&named),
+        World::Restore(restore) => put_back(&restore),
+        World::Export(export) => copy(&export),
+        World::Import(import) => take(&import),
+        World::Links(named) => links(&named),
+        World::Withdraw(withdraw) => undo(&withdraw),
         World::Settings(settings) => set(&settings),
         World::Sessions(named) => sessions(&named),
         World::Delete(delete) => remove(&delete),
@@ -204,6 +296,7 @@ fn make(create: &Create) -> Result<ExitCode> {
             cap_s: seconds(create.cap),
         },
         port: create.port,
+        storage: create.storage.clone(),
     };
     let answer = Client::new(&create.named.reach)?.post("/v1/worlds", &request)?;
     show(&answer, &create.named.reach)
@@ -235,34 +328,229 @@ fn status(named: &Named) -> Result<ExitCode> {
     }
     if let Some(archive) = world.archive {
         say!("  newest archive: {} ({}), SHA-256 {}", archive.id, words::bytes(archive.size), archive.sha256);
+        say!("  archives: {}, {} together", world.archives, words::bytes(world.archived_bytes));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn last(Lasting { named, length }: &Lasting, what: &str, usual: Length) -> Result<ExitCode> {
-    let body = ForRequest { for_s: length.unwrap_or(usual).0.as_secs() };
-    let answer = Client::new(&named.reach)?.post(&path(&named.name, what)?, &body)?;
-    show(&answer, &named.reach)?;
-    if let Some(link) = answer.link.filter(|_| !named.reach.json) {
-        say!("{}", link.url);
-    }
-    Ok(ExitCode::SUCCESS)
+fn keep(Lasting { named, length }: &Lasting) -> Result<ExitCode> {
+    let body = ForRequest { for_s: length.unwrap_or(Length::hours(2)).0.as_secs() };
+    let answer = Client::new(&named.reach)?.post(&path(&named.name, "keep")?, &body)?;
+    show(&answer, &named.reach)
 }
 
-fn set(Settings { named, sleep_after, join_within, longest_run }: &Settings) -> Result<ExitCode> {
-    let given = [("sleep-after", sleep_after), ("join-within", join_within), ("longest-run", longest_run)];
-    let given = given.into_iter().filter_map(|(name, length)| {
-        length.map(|length| (name.to_owned(), format!("{}s", length.0.as_secs())))
-    });
+/// Asks for a command about a world by its words and options.
+fn ask(named: &Named, command: &str, options: &[(&str, Option<String>)]) -> Result<Answer> {
+    let given = options.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?)));
     let name = ("name".to_owned(), named.name.clone());
-    let request = CommandRequest { command: "world settings".into(), options: given.chain([name]).collect() };
-    show(&Client::new(&named.reach)?.post("/v1/commands", &request)?, &named.reach)
+    let request = CommandRequest { command: command.into(), options: given.chain([name]).collect() };
+    Client::new(&named.reach)?.post("/v1/commands", &request)
 }
 
-fn sessions(Named { name, reach }: &Named) -> Result<ExitCode> {
-    let options = [("name".to_owned(), name.clone())].into();
-    let request = CommandRequest { command: "world sessions".into(), options };
-    let sessions = Client::new(reach)?.post("/v1/commands", &request)?.sessions.unwrap_or_default();
+fn set(settings: &Settings) -> Result<ExitCode> {
+    let length = |length: &Option<Length>| length.map(|length| format!("{}s", length.0.as_secs()));
+    let number = |n: &Option<u8>| n.map(|n| n.to_string());
+    let answer = ask(
+        &settings.named,
+        "world settings",
+        &[
+            ("sleep-after", length(&settings.sleep_after)),
+            ("join-within", length(&settings.join_within)),
+            ("longest-run", length(&settings.longest_run)),
+            ("storage", settings.storage.clone()),
+            ("backup-every", length(&settings.backup_every)),
+            ("keep-newest", number(&settings.keep_newest)),
+            ("keep-daily", number(&settings.keep_daily)),
+            ("keep-weekly", number(&settings.keep_weekly)),
+        ],
+    )?;
+    show(&answer, &settings.named.reach)
+}
+
+fn backup(Waiting { named, wait }: &Waiting) -> Result<ExitCode> {
+    let before = ask(named, "world backups", &[])?.backups.unwrap_or_default();
+    let answer = ask(named, "world backup", &[])?;
+    let begun = answer.world.as_ref().map(|world| world.state.clone()).unwrap_or_default();
+    if !wait || begun == "asleep" {
+        return show(&answer, &named.reach);
+    }
+    if begun == "busy" {
+        return see_through(named, &answer);
+    }
+    if !named.reach.json {
+        say!("{}", answer.text.as_deref().unwrap_or_default());
+    }
+    let newest = before.first().map(|backup| backup.archive.id.clone());
+    let made = wait_until(named, |client| {
+        let request = CommandRequest {
+            command: "world backups".into(),
+            options: [("name".to_owned(), named.name.clone())].into(),
+        };
+        let now = client.post("/v1/commands", &request)?;
+        let first = now.backups.unwrap_or_default().into_iter().next();
+        if let Some(made) = first.filter(|made| Some(&made.archive.id) != newest.as_ref()) {
+            return Ok(Some(Ok(made)));
+        }
+        let is_over = now.world.as_ref().is_some_and(|world| world.state == "asleep");
+        let status = now.world.map(|world| world.status).unwrap_or_default();
+        if is_over {
+            return Ok(Some(Err(status)));
+        }
+        // A failed archive of an awake world is told in its status; one that sleeps by now has its own.
+        Ok(status.contains("not archived").then_some(Err(status)))
+    })?;
+    match made {
+        None => Ok(interrupted(&named.name)),
+        Some(Ok(made)) if named.reach.json => print_json(&made).map(|()| ExitCode::SUCCESS),
+        Some(Ok(made)) => {
+            say!("{}", made.text);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Err(status)) => bail!("{}: {status}", named.name),
+    }
+}
+
+fn backups(named: &Named) -> Result<ExitCode> {
+    let answer = ask(named, "world backups", &[])?;
+    let (backups, world) = (answer.backups.unwrap_or_default(), answer.world);
+    if named.reach.json {
+        print_json(&backups)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if backups.is_empty() {
+        say!("`{}` has no archives yet; one is made whenever it goes to sleep", named.name);
+    }
+    backups.iter().for_each(|backup| say!("{}", backup.text));
+    if let Some(world) = world.filter(|_| !backups.is_empty()) {
+        say!("{} archives, {} together", world.archives, words::bytes(world.archived_bytes));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn put_back(Restore { waiting, archive }: &Restore) -> Result<ExitCode> {
+    let answer = ask(&waiting.named, "world restore", &[("backup", Some(archive.clone()))])?;
+    if waiting.wait { see_through(&waiting.named, &answer) } else { show(&answer, &waiting.named.reach) }
+}
+
+fn copy(Export { named, length, backup, to }: &Export) -> Result<ExitCode> {
+    let length = length.map(|length| format!("{}s", length.0.as_secs()));
+    let answer = ask(named, "world export", &[("for", length), ("backup", backup.clone())])?;
+    let Some(link) = answer.link.as_ref() else { bail!("the control plane's answer holds no link") };
+    let Some(to) = to else {
+        show(&answer, &named.reach)?;
+        if !named.reach.json {
+            say!("{}", link.url);
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    if !named.reach.json {
+        say!("{}", link.text);
+    }
+    match transfer::download(&link.url, to, interrupt()?.as_ref())? {
+        Some(size) if named.reach.json => {
+            print_json(&serde_json::json!({ "file": to, "size": size }))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(size) => {
+            say!("{} has all of it, {}", to.display(), words::bytes(size));
+            Ok(ExitCode::SUCCESS)
+        }
+        None => Ok(ExitCode::from(130)),
+    }
+}
+
+fn take(Import { waiting, file }: &Import) -> Result<ExitCode> {
+    let named = &waiting.named;
+    let upload = transfer::open(file)?;
+    let answer = ask(named, "world import", &[])?;
+    let Some(inbox) = answer.inbox else { bail!("the control plane's answer holds no link for the upload") };
+    if transfer::upload(upload, &inbox.url, interrupt()?.as_ref())?.is_none() {
+        eprintln!("\ninterrupted; nothing was changed");
+        return Ok(ExitCode::from(130));
+    }
+    let answer = ask(named, "world import", &[("upload", Some(inbox.id))])?;
+    if waiting.wait { see_through(named, &answer) } else { show(&answer, &named.reach) }
+}
+
+fn links(named: &Named) -> Result<ExitCode> {
+    let links = ask(named, "world links", &[])?.links.unwrap_or_default();
+    if named.reach.json {
+        print_json(&links)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if links.is_empty() {
+        say!("`{}` has no links; `dormouse world export {}` makes one", named.name, named.name);
+    }
+    for link in links {
+        say!("{}: followed {} times; {}\n  {}", link.id, link.downloads, link.text, link.url);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn undo(Withdraw { named, link }: &Withdraw) -> Result<ExitCode> {
+    show(&ask(named, "world withdraw", &[("link", link.clone())])?, &named.reach)
+}
+
+/// Waits until the errand that `answer` begins is over, showing its milestones.
+fn see_through(named: &Named, answer: &Answer) -> Result<ExitCode> {
+    let generation = answer.world.as_ref().map_or(0, |world| world.generation);
+    if !named.reach.json {
+        say!("{}", answer.text.as_deref().unwrap_or_default());
+    }
+    let client = Client::new(&named.reach)?;
+    let Some((world, done)) = wait_for(&client, &named.name, &named.reach, generation, is_asleep)? else {
+        return Ok(interrupted(&named.name));
+    };
+    let came_to = [world.last.as_ref(), world.launch.as_ref()].into_iter().flatten();
+    let came_to = came_to.filter(|launch| launch.generation == generation);
+    let came_to = came_to.filter_map(|launch| launch.outcome.clone()).next();
+    if named.reach.json {
+        print_json(&world)?;
+    } else if done {
+        say!("{}: {}", named.name, came_to.clone().unwrap_or(world.status.clone()));
+    }
+    if !done {
+        bail!("{}: {}", named.name, came_to.unwrap_or(world.status));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn interrupted(name: &str) -> ExitCode {
+    eprintln!("\ninterrupted; it goes on without you: `dormouse world status {name}` shows how far it is");
+    ExitCode::from(130)
+}
+
+/// Returns what Ctrl-C sets.
+fn interrupt() -> Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // The second one ends the program at once: the first may find it waiting for a network that is gone.
+    signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGINT,
+        130,
+        Arc::clone(&interrupted),
+    )?;
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    Ok(interrupted)
+}
+
+/// Looks until `look` has an answer; nothing if Ctrl-C came first. The control plane's own deadlines bound this.
+fn wait_until<T>(named: &Named, look: impl Fn(&Client) -> Result<Option<T>>) -> Result<Option<T>> {
+    let (client, interrupted) = (Client::new(&named.reach)?, interrupt()?);
+    let mut heard = Instant::now();
+    while !interrupted.load(Ordering::Relaxed) {
+        match look(&client) {
+            Ok(Some(answer)) => return Ok(Some(answer)),
+            Ok(None) => heard = Instant::now(),
+            Err(error) if heard.elapsed() > PATIENCE => return Err(error),
+            Err(_) => {}
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(None)
+}
+
+fn sessions(named @ Named { name, reach }: &Named) -> Result<ExitCode> {
+    let sessions = ask(named, "world sessions", &[])?.sessions.unwrap_or_default();
     if reach.json {
         print_json(&sessions)?;
         return Ok(ExitCode::SUCCESS);
@@ -289,7 +577,15 @@ fn remove(delete: &Delete) -> Result<ExitCode> {
     let confirm = if delete.confirm.is_empty() { String::new() } else { valid(&delete.confirm)?.to_owned() };
     let path = format!("{}?confirm={confirm}", path(&delete.named.name, "")?);
     let answer = Client::new(&delete.named.reach)?.delete(&path)?;
-    show(&answer, &delete.named.reach)
+    if delete.named.reach.json {
+        print_json(&serde_json::json!({ "world": answer.world, "link": answer.link }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!("{}", answer.text.unwrap_or_default());
+    if let Some(link) = answer.link {
+        say!("  to get it back, download it: {}", link.url);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Asks for something that ends in the state `wanted` and, if it is not so already and the person wants it, waits until
@@ -314,12 +610,7 @@ fn act(
     let is_next = |w: &WorldView| wanted == "awake" && w.state == "going to sleep";
     let generation = answer.world.map_or(0, |w| w.generation + u32::from(is_next(&w)));
     let outcome = wait_for(&client, name, reach, generation, is_done)?;
-    let Some((world, done)) = outcome else {
-        eprintln!(
-            "\ninterrupted; it goes on without you: `dormouse world status {name}` shows how far it is"
-        );
-        return Ok(ExitCode::from(130));
-    };
+    let Some((world, done)) = outcome else { return Ok(interrupted(name)) };
     if reach.json {
         print_json(&world)?;
     } else if done {
@@ -340,10 +631,7 @@ fn wait_for(
     generation: u32,
     is_done: fn(&WorldView, u32) -> Option<bool>,
 ) -> Result<Option<(WorldView, bool)>> {
-    /// How long the control plane may be away: it may be restarted meanwhile.
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let interrupted = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    let interrupted = interrupt()?;
     let (mut shown, mut heard) = ((generation, 0), Instant::now());
     loop {
         if interrupted.load(Ordering::Relaxed) {

@@ -33,6 +33,9 @@ const LAUNCH_SECRET: &str = "launch-secret";
 const API_TOKEN: &str = "api-token";
 const DISCORD_TOKEN: &str = "discord-token";
 
+/// The parameter that says where the front door is.
+const CONTROL_URL: &str = "control-url";
+
 /// What both functions are told by their environment.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -96,6 +99,9 @@ pub struct Secrets {
     pub api_token: Option<String>,
     /// The bot's token. Without it there are no cards.
     pub discord_token: Option<BotToken>,
+    /// Where people reach the front door, without a slash at the end. It is no secret, but the template cannot put it into
+    /// the environment of the very function whose address it is.
+    pub control_url: Option<String>,
 }
 
 /// Reads one variable.
@@ -150,7 +156,8 @@ impl Tasks {
 impl Secrets {
     /// Reads the secrets below `prefix`.
     pub async fn load(aws: &SdkConfig, prefix: &str) -> Result<Self> {
-        let names = [LAUNCH_SECRET, API_TOKEN, DISCORD_TOKEN].map(|name| format!("{prefix}/{name}"));
+        let names =
+            [LAUNCH_SECRET, API_TOKEN, DISCORD_TOKEN, CONTROL_URL].map(|name| format!("{prefix}/{name}"));
         let ssm = aws_sdk_ssm::Client::new(aws);
         let read = ssm.get_parameters().set_names(Some(names.to_vec())).with_decryption(true).send().await;
         let read = read.map_err(|error| adapters::aws::unavailable("ssm:GetParameters", &error))?;
@@ -160,7 +167,7 @@ impl Secrets {
                 values.insert(name, value);
             }
         }
-        let [launch, api_token, discord_token] = names;
+        let [launch, api_token, discord_token, control_url] = names;
         let hex =
             values.get(&launch).with_context(|| format!("parameter {launch} is missing: deploy makes it"))?;
         let bot_token =
@@ -171,6 +178,7 @@ impl Secrets {
             ),
             api_token: values.get(&api_token).map(|text| strong(text, &api_token)).transpose()?,
             discord_token: values.get(&discord_token).map(bot_token).transpose()?,
+            control_url: values.get(&control_url).map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
 }

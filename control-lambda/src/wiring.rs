@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use adapters::{
     archive::s3::S3Archive,
     chat::discord::{Billed, Discord, DiscordConfig},
+    exports::{FrontDoorLinks, fresh_id},
     front_door::{Access, FrontDoor, GameHost, interactions},
     queue::sqs::SqsQueue,
     runtime::ecs::{Config as EcsConfig, EcsRuntime},
@@ -102,6 +103,10 @@ fn driver(
         queue: Arc::new(SqsQueue::new(aws, &config.queue_url)),
         runtime,
         archives: Arc::new(S3Archive::new(aws, &config.bucket, config.longest_link)),
+        exports: Arc::new(FrontDoorLinks {
+            url: secrets.control_url.clone(),
+            secret: secrets.launch.clone(),
+        }),
         chat: discord.clone(),
         games,
     };
@@ -136,12 +141,4 @@ impl Runtime for NoTasks {
     async fn erase(&self, _world: &WorldId) -> Result<(), Unavailable> {
         not_here()
     }
-}
-
-fn fresh_id() -> WorldId {
-    // 80 random bits: no two worlds ever meet. The text is made of digits and a to f, which an id allows.
-    let mut bytes = [0; 10];
-    getrandom::fill(&mut bytes).unwrap_or_else(|error| unreachable!("Linux has random numbers: {error}"));
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    WorldId::parse(&format!("w-{hex}")).unwrap_or_else(|error| unreachable!("{hex}: {error}"))
 }

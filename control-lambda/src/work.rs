@@ -215,6 +215,7 @@ mod tests {
         lifecycle::{self, NewWorld},
         ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen},
         sim::Memory,
+        vault::Care,
         world::{Force, GameId, GuildId, Person, TaskId, WorldName},
     };
     use std::{
@@ -362,6 +363,7 @@ mod tests {
             name: WorldName::parse(id).unwrap(),
             game: GameId::parse("tiny").unwrap(),
             timers: Timers::DEFAULT,
+            care: Care::DEFAULT,
             port: None,
             place: None,
         };

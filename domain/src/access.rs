@@ -25,6 +25,12 @@ pub enum Action {
     Keep,
     /// To change a world's settings.
     Settings,
+    /// To have an archive of a world made.
+    Backup,
+    /// To put an archive of a world in the place of what is there.
+    Restore,
+    /// To put files from elsewhere in the place of a world's.
+    Import,
     /// To get a copy of a world.
     Export,
     /// To delete a world.
@@ -35,12 +41,15 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Start,
         Self::Stop,
         Self::Keep,
         Self::Settings,
+        Self::Backup,
+        Self::Restore,
+        Self::Import,
         Self::Export,
         Self::Delete,
         Self::Access,
@@ -54,6 +63,9 @@ impl Action {
             Self::Stop => "stop",
             Self::Keep => "keep",
             Self::Settings => "settings",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Import => "import",
             Self::Export => "export",
             Self::Delete => "delete",
             Self::Access => "access",
@@ -69,8 +81,10 @@ impl Action {
     /// adds to the bill for good, or removes something, is for those who manage the guild.
     fn is_open(self) -> bool {
         match self {
-            Self::Start | Self::Stop | Self::Keep | Self::Export => true,
-            Self::Create | Self::Settings | Self::Delete | Self::Access => false,
+            Self::Start | Self::Stop | Self::Keep | Self::Backup | Self::Export => true,
+            Self::Create | Self::Settings | Self::Restore | Self::Import | Self::Delete | Self::Access => {
+                false
+            }
         }
     }
 }
@@ -193,7 +207,7 @@ mod tests {
         let may = |asker: &Asker| -> Vec<_> {
             Action::ALL.into_iter().filter(|a| rules.require(asker, *a).is_ok()).map(Action::word).collect()
         };
-        assert_eq!(may(&friend), ["start", "stop", "keep", "export"]);
+        assert_eq!(may(&friend), ["start", "stop", "keep", "backup", "export"]);
         assert_eq!(may(&member("2", &[], true)).len(), Action::ALL.len());
         assert_eq!(may(&Asker::Owner).len(), Action::ALL.len());
     }

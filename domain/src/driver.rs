@@ -3,7 +3,7 @@
 //! The front door calls [`Driver::apply`] (one read, one conditional write, one send), the worker [`Driver::look`], and
 //! a schedule [`Driver::sweep`]. Nothing is decided here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -14,13 +14,15 @@ use crate::{
     effect::{Effect, Orders, effects, orders, told},
     event::{Event, Gone},
     game::Game,
-    lifecycle::{require_current, step},
+    lifecycle::{FILL_LIMIT, require_current, step},
     ports::{
-        ArchiveStore, Chat, Checked, CreateError, Directory, Found, LaunchError, LaunchOrder, LoadError,
-        Look, Queue, RunningTask, Runtime, SaveError, Seen, Store, Ticket, Unavailable, Version,
+        ArchiveStore, Chat, Checked, CreateError, Directory, Exports, Found, LaunchError, LaunchOrder, Link,
+        LinkError, LoadError, Look, Part, Queue, RunningTask, Runtime, SaveError, Seen, Store, Ticket,
+        Unavailable, Version,
     },
     refusal::Refusal,
-    world::{Archive, Force, GameId, Generation, GuildId, TaskId, World, WorldId, WorldName},
+    vault::{LinkOf, Litter},
+    world::{Archive, Errand, Force, GameId, Generation, GuildId, LinkId, TaskId, World, WorldId, WorldName},
 };
 
 /// How often a conditional save is tried. Each try loses only to somebody else's success, and a world has few writers.
@@ -28,6 +30,9 @@ const SAVE_TRIES: u32 = 16;
 
 /// How many worlds a sweep looks at side by side: one that has to wait for something out of reach holds up few others.
 const SWEPT_AT_ONCE: usize = 16;
+
+/// For how long one download can be begun after its link was followed. It may go on for longer.
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Why an event was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -64,6 +69,28 @@ pub struct Applied {
     pub after: World,
 }
 
+/// What a watchdog puts into a world's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The archive that it is; nothing if it is something that a person sent.
+    pub archive: Option<Archive>,
+    /// Where to get it.
+    pub link: Link,
+}
+
+/// What a link to an archive leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Download {
+    /// The archive is here.
+    At(Link),
+    /// The archive is being made.
+    NotYet,
+    /// The archive that was being made did not come to be; why.
+    Nothing(String),
+    /// The link works no more, or never did.
+    Gone,
+}
+
 /// The ports, and the games that worlds can be of.
 #[derive(Clone)]
 pub struct Driver {
@@ -75,6 +102,8 @@ pub struct Driver {
     pub runtime: Arc<dyn Runtime>,
     /// Archives.
     pub archives: Arc<dyn ArchiveStore>,
+    /// The addresses of links.
+    pub exports: Arc<dyn Exports>,
     /// Where people are told.
     pub chat: Arc<dyn Chat>,
     /// The catalogue.
@@ -154,13 +183,19 @@ impl Driver {
     /// look, whose message is on its way.
     async fn perform(&self, world: &World, now: Timestamp) -> Result<(), ApplyError> {
         let wanted = effects(world);
-        for effect in wanted.clone() {
-            let Some(event) = self.act(world, effect).await? else { continue };
+        let mut still = wanted.clone();
+        for effect in &wanted {
+            if !still.contains(effect) {
+                continue;
+            }
+            let Some(event) = self.act(world, effect.clone()).await? else { continue };
             match self.apply(&world.id, &[event], now).await {
-                Ok(applied) if effects(&applied.after) != wanted => return Ok(()),
-                Ok(_) => {}
+                Ok(applied) => still = effects(&applied.after),
                 Err(ApplyError::Refused(Refusal::StaleLaunch { .. })) => return Ok(()),
                 Err(error) => return Err(error),
+            }
+            if still.iter().any(|effect| !wanted.contains(effect)) {
+                return Ok(());
             }
         }
         Ok(())
@@ -178,6 +213,13 @@ impl Driver {
             Effect::Tell(notice) => {
                 let card = self.chat.tell(world, &notice).await?;
                 Ok(Some(Event::Told { told: told(world, &notice), card }))
+            }
+            Effect::Remove(litter) => {
+                match &litter {
+                    Litter::Archive(id) => self.archives.remove(&world.id, id).await?,
+                    Litter::Import(id) => self.archives.discard(&world.id, id).await?,
+                }
+                Ok(Some(Event::Removed(litter)))
             }
         }
     }
@@ -258,17 +300,73 @@ impl Driver {
         Ok(!current || world.task().is_some_and(|known| *known != task.task))
     }
 
-    /// Returns a ticket to upload an archive of the launch, of `size` bytes, if it is the current one.
+    /// Returns where to upload `part` of an archive of the launch, if it is the current one.
     pub async fn ticket(
         &self,
         id: &WorldId,
         generation: Generation,
-        size: u64,
+        part: &Part,
         now: Timestamp,
     ) -> Result<Ticket, ApplyError> {
         let (world, _) = self.store.load(id).await?;
         require_current(&world, generation)?;
-        Ok(self.archives.ticket(id, generation, size, now).await?)
+        Ok(self.archives.ticket(id, generation, part, now).await?)
+    }
+
+    /// Returns what the watchdog of the launch gets to put into the world's directory, if its orders are to do so.
+    pub async fn source(
+        &self,
+        id: &WorldId,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Result<Source, ApplyError> {
+        let (world, _) = self.store.load(id).await?;
+        require_current(&world, generation)?;
+        if orders(&world, generation) != Orders::Fill {
+            return Err(ApplyError::NotFound);
+        }
+        let expires = now + FILL_LIMIT;
+        let errand = world.launch().and_then(|launch| launch.errand.clone());
+        let found = match (&errand, &world.vault.same_as) {
+            (Some(Errand::Import(import)), _) => {
+                let link = self.archives.received(id, import, expires).await;
+                link.map(|link| Source { archive: None, link })
+            }
+            (Some(Errand::Restore(archive)), _) | (None, Some(archive)) => {
+                let kept = world.vault.find(archive).map(|kept| kept.archive.clone());
+                let link = self.archives.link(id, archive, expires).await;
+                link.map(|link| Source { archive: kept, link })
+            }
+            (Some(Errand::Backup), _) | (None, None) => Err(LinkError::NotFound),
+        };
+        found.map_err(|error| match error {
+            LinkError::NotFound => ApplyError::NotFound,
+            LinkError::Unavailable(why) => why.into(),
+        })
+    }
+
+    /// Returns what the link leads to, and takes note that it was followed.
+    pub async fn download(
+        &self,
+        id: &WorldId,
+        link: &LinkId,
+        now: Timestamp,
+    ) -> Result<Download, ApplyError> {
+        let (world, version) = self.store.load(id).await?;
+        let known = world.vault.links.iter().find(|known| known.id == *link && known.expires > now).cloned();
+        let Some(known) = known else { return Ok(Download::Gone) };
+        let archive = match known.of {
+            LinkOf::Archive(archive) => archive,
+            LinkOf::Next => return Ok(Download::NotYet),
+            LinkOf::Nothing(why) => return Ok(Download::Nothing(why)),
+        };
+        let found = match self.archives.link(id, &archive, known.expires.min(now + DOWNLOAD_LIMIT)).await {
+            Ok(found) => found,
+            Err(LinkError::NotFound) => return Ok(Download::Gone),
+            Err(LinkError::Unavailable(why)) => return Err(why.into()),
+        };
+        self.save_stepped(world, version, &[Event::Downloaded { link: link.clone() }], now).await?;
+        Ok(Download::At(found))
     }
 
     /// Returns what the watchdog of the launch shall do, after `events` of its report have happened.

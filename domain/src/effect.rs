@@ -8,10 +8,11 @@ use crate::{
     idle::Evidence,
     lifecycle::require_current,
     talk::Told,
+    vault::{Litter, Storage},
     words,
     world::{
-        Address, Archive, ArchiveId, Asked, Force, Generation, Heard, Outcome, StartStep, State, StopStep,
-        StopWhy, TaskId, World,
+        Address, Archive, ArchiveId, Asked, Backup, BackupStep, Errand, Force, Generation, Heard, Launch,
+        Outcome, StartStep, State, StopStep, StopWhy, TaskId, World,
     },
 };
 
@@ -32,6 +33,8 @@ pub enum Effect {
     Erase,
     /// Show people what is so.
     Tell(Notice),
+    /// Remove it for good.
+    Remove(Litter),
 }
 
 /// What people are shown of a world without asking.
@@ -39,6 +42,8 @@ pub enum Effect {
 pub enum Notice {
     /// Somebody wakes it.
     Waking(Asked),
+    /// Something is done with it that nobody plays meanwhile.
+    Working(Errand, Asked),
     /// Players can join.
     Awake(Address),
     /// It will go to sleep at this time unless somebody joins or asks it to stay.
@@ -60,8 +65,11 @@ pub fn effects(world: &World) -> Vec<Effect> {
     let acts = match &world.state {
         State::Asleep | State::Deleted { .. } => vec![],
         State::Starting { step: StartStep::Launching, .. } => vec![Effect::Launch(generation)],
-        State::Starting { step: StartStep::Launched { task } | StartStep::Claimed { task }, .. }
-        | State::Awake { task, .. } => vec![observe(task)],
+        State::Starting {
+            step: StartStep::Launched { task } | StartStep::Filling { task } | StartStep::Claimed { task },
+            ..
+        } => vec![observe(task)],
+        State::Awake { task, .. } => vec![observe(task)],
         State::Stopping { step: StopStep::Uploaded(_, archive), .. } => {
             vec![Effect::Check(generation, archive.clone())]
         }
@@ -72,20 +80,36 @@ pub fn effects(world: &World) -> Vec<Effect> {
         State::Ending { task: None, .. } => vec![Effect::Find(generation)],
         State::Deleting { .. } => vec![Effect::Erase],
     };
-    acts.into_iter().chain(untold(world).map(Effect::Tell)).collect()
+    let removals = world.vault.litter.iter().cloned().map(Effect::Remove);
+    // What takes long comes after what people wait for.
+    let check = match &world.state {
+        State::Awake { backup: Some(Backup { step: BackupStep::Uploaded(archive), .. }), .. } => {
+            Some(Effect::Check(generation, archive.clone()))
+        }
+        State::Awake { .. }
+        | State::Asleep
+        | State::Starting { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Deleting { .. }
+        | State::Deleted { .. } => None,
+    };
+    acts.into_iter().chain(untold(world).map(Effect::Tell)).chain(check).chain(removals).collect()
 }
 
 /// Tells whether nothing is to be done about the world until somebody wants something: it rests, and people know.
 pub fn is_settled(world: &World) -> bool {
     let rests = match &world.state {
-        State::Asleep | State::Deleted { .. } => true,
+        State::Asleep => true,
+        // Its last archive is removed in the end.
+        State::Deleted { .. } => world.vault.kept.is_empty(),
         State::Starting { .. }
         | State::Awake { .. }
         | State::Stopping { .. }
         | State::Ending { .. }
         | State::Deleting { .. } => false,
     };
-    rests && untold(world).is_none()
+    rests && untold(world).is_none() && world.vault.litter.is_empty()
 }
 
 /// Returns what people are to be told and were not told yet.
@@ -102,6 +126,10 @@ pub(crate) fn told(world: &World, notice: &Notice) -> Told {
 pub fn notice(world: &World) -> Option<Notice> {
     match &world.state {
         State::Asleep => Some(Notice::Asleep(world.last.as_ref().map(|s| s.outcome.clone()))),
+        State::Starting { launch: Launch { errand: Some(errand), asked, .. }, .. }
+        | State::Stopping { launch: Launch { errand: Some(errand), asked, .. }, .. } => {
+            Some(Notice::Working(errand.clone(), asked.clone()))
+        }
         State::Starting { launch, .. } => Some(Notice::Waking(launch.asked.clone())),
         State::Awake { heard: Heard { stops_at: Some(at), players: Evidence::Players(_), .. }, .. } => {
             Some(Notice::CapNear(*at))
@@ -121,15 +149,28 @@ pub enum Orders {
     Run {
         /// Until when the world is to be kept awake.
         keep_until: Option<Timestamp>,
+        /// Make an archive, asked for at this time, while the game goes on.
+        backup: Option<Timestamp>,
     },
+    /// Put into the world's directory what there is to get, in place of what is there.
+    Fill,
     /// Save, archive, upload.
     Stop(StopWhy),
     /// The archive of this id is not whole: make another one.
     UploadAgain(ArchiveId),
     /// Nothing more is wanted: end, after the archive of this launch was found whole or was given up.
-    End,
+    End(Files),
     /// This launch is not the current one: save, end, and upload nothing.
     Abandon,
+}
+
+/// What becomes of the world's files when its task ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// They stay.
+    Stay,
+    /// They are removed: an archive holds them.
+    Go,
 }
 
 /// Returns what the watchdog of launch `generation` shall do.
@@ -138,11 +179,27 @@ pub fn orders(world: &World, generation: Generation) -> Orders {
         return Orders::Abandon;
     }
     match &world.state {
-        State::Starting { .. } => Orders::Run { keep_until: None },
-        State::Awake { keep, .. } => Orders::Run { keep_until: keep.as_ref().map(|(_, until)| *until) },
+        State::Starting { step: StartStep::Filling { .. }, .. } => Orders::Fill,
+        State::Starting { .. } => Orders::Run { keep_until: None, backup: None },
+        State::Awake { keep, backup, .. } => Orders::Run {
+            keep_until: keep.as_ref().map(|(_, until)| *until),
+            backup: backup
+                .as_ref()
+                .filter(|backup| backup.step == BackupStep::Wanted)
+                .map(|backup| backup.at),
+        },
+        State::Stopping { step: StopStep::Filling, .. } => Orders::Fill,
         State::Stopping { step: StopStep::Rejected(_, id), .. } => Orders::UploadAgain(id.clone()),
         State::Stopping { why, .. } => Orders::Stop(why.clone()),
-        State::Ending { .. } => Orders::End,
+        State::Ending { .. } => Orders::End(files(world)),
         State::Asleep | State::Deleting { .. } | State::Deleted { .. } => Orders::Abandon,
+    }
+}
+
+/// Returns what becomes of the files of a world whose launch ends.
+pub(crate) fn files(world: &World) -> Files {
+    match world.vault.care.storage {
+        Storage::Archive if world.vault.same_as.is_some() => Files::Go,
+        Storage::Archive | Storage::Directory => Files::Stay,
     }
 }

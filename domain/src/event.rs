@@ -5,9 +5,10 @@
 use jiff::Timestamp;
 
 use crate::{
-    idle::{Evidence, Timers},
+    idle::{Evidence, TimerChoices},
     talk::{CardId, Follower, Place, Told},
-    world::{Address, Archive, Generation, Person, Proof, StopWhy, TaskId},
+    vault::{CareChoices, Litter},
+    world::{Address, Archive, ArchiveId, Errand, Generation, LinkId, Person, Proof, StopWhy, TaskId},
 };
 
 /// What can happen to a world.
@@ -30,10 +31,40 @@ pub enum Event {
         /// Until when; the hard cap comes first.
         until: Timestamp,
     },
-    /// A person wants it to go to sleep by other timers.
+    /// A person wants other settings.
     Set {
-        /// The timers.
-        timers: Timers,
+        /// When it goes to sleep.
+        timers: TimerChoices,
+        /// How its archives are looked after.
+        care: CareChoices,
+    },
+    /// A person wants something done with it that nobody plays meanwhile; an archive of it can be made at any time.
+    Errand {
+        /// Who.
+        by: Person,
+        /// What.
+        errand: Errand,
+    },
+    /// A person wants a link to an archive.
+    Export {
+        /// Who.
+        by: Person,
+        /// The link's id, never used before.
+        link: LinkId,
+        /// Which archive; if none is named, the newest state.
+        archive: Option<ArchiveId>,
+        /// Until when it shall work.
+        expires: Timestamp,
+    },
+    /// A person wants links to work no more.
+    Withdraw {
+        /// Which one; if none is named, all.
+        link: Option<LinkId>,
+    },
+    /// Somebody followed a link.
+    Downloaded {
+        /// Which one.
+        link: LinkId,
     },
     /// Somebody's answer shall go on being changed as the world changes.
     Follow(Follower),
@@ -125,6 +156,45 @@ pub enum Event {
         /// What it says was uploaded.
         archive: Archive,
     },
+    /// The watchdog says that nothing has changed since this archive was made.
+    Unchanged {
+        /// The launch.
+        generation: Generation,
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// The watchdog says that an archive is uploaded that was asked for while the world is awake.
+    BackedUp {
+        /// The launch.
+        generation: Generation,
+        /// When it was asked for.
+        wish: Timestamp,
+        /// What it says was uploaded.
+        archive: Archive,
+    },
+    /// The watchdog has given up on an archive that was asked for while the world is awake.
+    BackupFailed {
+        /// The launch.
+        generation: Generation,
+        /// When it was asked for.
+        wish: Timestamp,
+        /// Why.
+        why: String,
+    },
+    /// The world's directory holds what was to be put there.
+    Filled {
+        /// The launch.
+        generation: Generation,
+        /// What was found in what was put there, for people.
+        found: String,
+    },
+    /// The watchdog has given up on putting something else into the world's directory, and left it as it was.
+    FillFailed {
+        /// The launch.
+        generation: Generation,
+        /// Why.
+        why: String,
+    },
     /// The watchdog has given up on archiving.
     ArchiveFailed {
         /// The launch.
@@ -157,6 +227,8 @@ pub enum Event {
     },
     /// The files of the deleted world are gone.
     Erased,
+    /// What was to be removed is gone.
+    Removed(Litter),
     /// The clock was looked at.
     Tick,
 }
@@ -176,6 +248,11 @@ impl Event {
             | Self::Saved { generation, .. }
             | Self::Uploaded { generation, .. }
             | Self::ArchiveFailed { generation, .. }
+            | Self::Unchanged { generation, .. }
+            | Self::BackedUp { generation, .. }
+            | Self::BackupFailed { generation, .. }
+            | Self::Filled { generation, .. }
+            | Self::FillFailed { generation, .. }
             | Self::Checked { generation, .. }
             | Self::CheckFailed { generation, .. }
             | Self::TaskGone { generation, .. } => Some(*generation),
@@ -186,8 +263,13 @@ impl Event {
             | Self::Follow(_)
             | Self::Place(_)
             | Self::Told { .. }
+            | Self::Errand { .. }
+            | Self::Export { .. }
+            | Self::Withdraw { .. }
+            | Self::Downloaded { .. }
             | Self::Delete { .. }
             | Self::Erased
+            | Self::Removed(_)
             | Self::Tick => None,
         }
     }

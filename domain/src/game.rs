@@ -75,6 +75,20 @@ pub struct Save {
     pub exclude: Vec<String>,
 }
 
+/// What a world looks like that people upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// The file by which the world's directory is known: its name, or one with a `*` for any characters.
+    pub marker: String,
+    /// Where that directory goes, relative to the world's files.
+    pub into: String,
+    /// What else must be in it; a `*` stands for what it stood for in the marker.
+    pub requires: Vec<String>,
+    /// What the server wants the world to be called: files named as the `*` of the marker are renamed so. Then one
+    /// file alone may be a marker.
+    pub rename: Option<String>,
+}
+
 /// How the game itself is asked for its players.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
@@ -118,6 +132,8 @@ pub struct Game {
     pub ports: Vec<Port>,
     /// What a save consists of.
     pub save: Save,
+    /// What its worlds look like elsewhere, if they can be imported.
+    pub import: Option<Import>,
     /// How it is stopped.
     pub stop: Stop,
     /// How it becomes ready.

@@ -174,6 +174,31 @@ impl Timers {
     }
 }
 
+/// The timers that a person chose; others hold where none is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimerChoices {
+    /// See [`Timers::never_joined`].
+    pub never_joined: Option<Duration>,
+    /// See [`Timers::last_left`].
+    pub last_left: Option<Duration>,
+    /// See [`Timers::warning`].
+    pub warning: Option<Duration>,
+    /// See [`Timers::cap`].
+    pub cap: Option<Duration>,
+}
+
+impl TimerChoices {
+    /// Returns these timers, and `others` where none is chosen.
+    pub fn over(self, others: Timers) -> Timers {
+        Timers {
+            never_joined: self.never_joined.unwrap_or(others.never_joined),
+            last_left: self.last_left.unwrap_or(others.last_left),
+            warning: self.warning.unwrap_or(others.warning),
+            cap: self.cap.unwrap_or(others.cap),
+        }
+    }
+}
+
 /// One look at the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {

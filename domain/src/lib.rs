@@ -7,6 +7,8 @@ pub mod access;
 
 pub mod talk;
 
+pub mod vault;
+
 pub mod world;
 
 pub mod lifecycle;

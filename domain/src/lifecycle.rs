@@ -21,6 +21,10 @@
 //!        └──────────────────────────► Deleting ────────► Deleted
 //! ```
 //!
+//! A launch may be an errand, which nobody plays: as soon as its watchdog owns the world it goes to `Saved`, so that what is
+//! there is archived; what is to take its place is put there (`Filling`) before it ends. A world that lives in its
+//! archives alone has its directory filled between `Launched` and `Claimed`.
+//!
 //! A task that is gone before its time (crashed, reclaimed, out of memory) brings every state on the way straight back
 //! to `Asleep` with what happened in [`World::last`]; only an uploaded archive is still checked first. The generation
 //! counts up at each launch, and an event of another generation is refused: a watchdog that comes back from a long pause
@@ -31,15 +35,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    effect::{notice, told},
+    effect::{Files, files, notice, told},
     event::{Event, Gone},
-    idle::{Evidence, Timers},
+    idle::{Evidence, TimerChoices, Timers},
     refusal::Refusal,
     talk::{CardId, Place, Talk, Told},
+    vault::{Care, CareChoices, ExportLink, Kept, KeptWhy, LinkOf, Litter, Storage, Vault},
     world::{
-        Address, Archive, Asked, Force, GameId, Generation, GuildId, Heard, Launch, MOST_PAST, Milestone,
-        Outcome, Person, Proof, Session, StartStep, State, StopStep, StopWhy, TaskId, Then, World, WorldId,
-        WorldName,
+        Address, Archive, ArchiveId, Asked, Backup, BackupStep, Errand, Force, GameId, Generation, GuildId,
+        Heard, Launch, LinkId, MOST_PAST, Milestone, Outcome, Person, Proof, Session, StartStep, State,
+        StopStep, StopWhy, TaskId, Then, World, WorldId, WorldName,
     },
 };
 
@@ -64,6 +69,12 @@ pub const SAVE_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// How long archive and upload may take: 10 GB at the 1 MiB/s that EFS guarantees.
 pub const ARCHIVE_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 
+/// How long it may take to fill a world's directory: as long as to archive it.
+pub const FILL_LIMIT: Duration = ARCHIVE_LIMIT;
+
+/// How long an archive may take that is made while the world is awake, its check included.
+pub const BACKUP_LIMIT: Duration = Duration::from_secs(60 * 60);
+
 /// How long the check of an uploaded archive may take.
 pub const CHECK_LIMIT: Duration = Duration::from_secs(15 * 60);
 
@@ -86,6 +97,8 @@ pub struct NewWorld {
     pub game: GameId,
     /// When it goes to sleep.
     pub timers: Timers,
+    /// How its archives are looked after.
+    pub care: Care,
     /// The first port that the game shall have, if not the runtime's choice.
     pub port: Option<u16>,
     /// Where people are told about it, if anywhere.
@@ -94,7 +107,7 @@ pub struct NewWorld {
 
 /// Returns a new world, asleep.
 pub fn create(new: NewWorld, by: Person, now: Timestamp) -> World {
-    let NewWorld { id, guild, name, game, timers, port, place } = new;
+    let NewWorld { id, guild, name, game, timers, care, port, place } = new;
     let mut world = World {
         id,
         guild,
@@ -105,7 +118,7 @@ pub fn create(new: NewWorld, by: Person, now: Timestamp) -> World {
         port,
         generation: Generation(0),
         claimed: None,
-        archive: None,
+        vault: Vault::new(care),
         last: None,
         past: Vec::new(),
         talk: Talk { place, ..Talk::default() },
@@ -127,7 +140,13 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Start { by } => start(world, Asked { by, at: now }),
         Event::Stop { by } => stop(world, Asked { by, at: now }),
         Event::Keep { by, until } => keep(world, Asked { by, at: now }, until),
-        Event::Set { timers } => set(world, timers),
+        Event::Set { timers, care } => set(world, timers, care),
+        Event::Errand { by, errand } => run_errand(world, Asked { by, at: now }, errand),
+        Event::Export { by, link, archive, expires } => {
+            export(world, Asked { by, at: now }, link, archive, expires)
+        }
+        Event::Withdraw { link } => withdraw(world, link.as_ref()),
+        Event::Downloaded { link } => Ok(World { vault: world.vault.followed(&link), ..world.clone() }),
         Event::Follow(follower) => Ok(World { talk: world.talk.followed_by(follower, now), ..world.clone() }),
         Event::Place(place) => Ok(placed(world, place)),
         Event::Told { told, card } => Ok(told_of(world, told, card)),
@@ -146,7 +165,13 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Checked { archive, .. } => Ok(checked(world, archive, now)),
         Event::CheckFailed { archive, .. } => Ok(check_failed(world, &archive, now)),
         Event::TaskGone { task, how, .. } => Ok(task_gone(world, task.as_ref(), &how, now)),
+        Event::Unchanged { archive, .. } => Ok(unchanged(world, archive, now)),
+        Event::BackedUp { wish, archive, .. } => Ok(backed_up(world, wish, BackupStep::Uploaded(archive))),
+        Event::BackupFailed { wish, why, .. } => Ok(backed_up(world, wish, BackupStep::Failed(why))),
+        Event::Filled { found, .. } => Ok(filled(world, found, now)),
+        Event::FillFailed { why, .. } => Ok(fill_failed(world, why, now)),
         Event::Erased => Ok(erased(world, now)),
+        Event::Removed(litter) => Ok(removed(world, &litter)),
         Event::Tick => Ok(tick(world, now)),
     }
 }
@@ -166,7 +191,10 @@ fn start(world: &World, asked: Asked) -> Result<World, Refusal> {
     match &world.state {
         State::Asleep => {
             let now = asked.at;
-            Ok(starting(world, asked, now))
+            Ok(starting(world, asked, None, now))
+        }
+        State::Starting { launch, .. } if launch.errand.is_some() => {
+            Err(Refusal::OnErrand(world.name.clone()))
         }
         State::Starting { .. } | State::Awake { .. } => Ok(world.clone()),
         State::Stopping { then: Then::Start(_), .. } | State::Ending { then: Then::Start(_), .. } => {
@@ -182,7 +210,11 @@ fn start(world: &World, asked: Asked) -> Result<World, Refusal> {
 fn stop(world: &World, asked: Asked) -> Result<World, Refusal> {
     match &world.state {
         State::Asleep => Ok(world.clone()),
-        State::Starting { launch, step: StartStep::Launching | StartStep::Launched { .. }, .. } => {
+        State::Starting {
+            launch,
+            step: StartStep::Launching | StartStep::Launched { .. } | StartStep::Filling { .. },
+            ..
+        } => {
             let at = asked.at;
             Ok(ending(world, launch, world.task(), Outcome::Cancelled(asked), Then::Sleep, at))
         }
@@ -220,13 +252,131 @@ fn keep(world: &World, asked: Asked, until: Timestamp) -> Result<World, Refusal>
     }
 }
 
-fn set(world: &World, timers: Timers) -> Result<World, Refusal> {
+fn set(world: &World, timers: TimerChoices, care: CareChoices) -> Result<World, Refusal> {
+    // A task is told its timers, and where the world lives, when it is launched.
+    let needs_sleep = timers != TimerChoices::default() || care.storage.is_some();
     match &world.state {
-        State::Asleep => Ok(World { timers, ..world.clone() }),
-        State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. } => {
+        State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. }
+            if needs_sleep =>
+        {
             Err(Refusal::NotAsleep(world.name.clone()))
         }
+        State::Asleep
+        | State::Starting { .. }
+        | State::Awake { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. } => {
+            let bad = |error: &dyn std::fmt::Display| Refusal::BadSetting(error.to_string());
+            let timers = timers.over(world.timers).checked().map_err(|error| bad(&error))?;
+            let care = care.over(world.vault.care).map_err(|error| bad(&error))?;
+            let vault = Vault { care, ..world.vault.clone() };
+            Ok(World { timers, vault, ..world.clone() })
+        }
         State::Deleting { .. } | State::Deleted { .. } => Err(Refusal::Deleted(world.name.clone())),
+    }
+}
+
+fn run_errand(world: &World, asked: Asked, errand: Errand) -> Result<World, Refusal> {
+    let name = || world.name.clone();
+    if let Errand::Restore(archive) = &errand
+        && world.vault.find(archive).is_none()
+    {
+        return Err(Refusal::NoSuchArchive { name: name(), archive: archive.clone() });
+    }
+    match (&world.state, &errand) {
+        (State::Asleep, Errand::Backup) if world.claimed.is_none() => Err(Refusal::NothingYet(name())),
+        // What is there is in an archive already.
+        (State::Asleep, Errand::Backup) if world.is_archived() => Ok(world.clone()),
+        (State::Asleep, _) => {
+            let now = asked.at;
+            Ok(starting(world, asked, Some(errand), now))
+        }
+        (State::Starting { launch, .. } | State::Stopping { launch, .. }, _)
+            if launch.errand.as_ref() == Some(&errand) =>
+        {
+            Ok(world.clone())
+        }
+        (State::Starting { launch, .. } | State::Stopping { launch, .. }, _) if launch.errand.is_some() => {
+            Err(Refusal::OnErrand(name()))
+        }
+        (State::Awake { .. }, Errand::Backup) => {
+            let at = asked.at;
+            Ok(wished(world, KeptWhy::Asked(asked.by), at))
+        }
+        // It is archived on its way to sleep.
+        (State::Stopping { .. }, Errand::Backup) => Ok(world.clone()),
+        (State::Starting { .. } | State::Ending { .. }, Errand::Backup) => Err(Refusal::Busy(name())),
+        (
+            State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. },
+            Errand::Restore(_) | Errand::Import(_),
+        ) => Err(Refusal::NotAsleep(name())),
+        (State::Deleting { .. } | State::Deleted { .. }, _) => Err(Refusal::Deleted(name())),
+    }
+}
+
+/// Returns the awake world with the wish for an archive, unless one is being made.
+fn wished(world: &World, why: KeptWhy, at: Timestamp) -> World {
+    let mut next = world.clone();
+    if let State::Awake { backup, .. } = &mut next.state
+        && !backup.as_ref().is_some_and(|backup| backup.step.is_under_way())
+    {
+        *backup = Some(Backup { why, at, step: BackupStep::Wanted, deadline: at + BACKUP_LIMIT });
+    }
+    next
+}
+
+fn export(
+    world: &World,
+    asked: Asked,
+    id: LinkId,
+    archive: Option<ArchiveId>,
+    expires: Timestamp,
+) -> Result<World, Refusal> {
+    if world.vault.links.iter().any(|link| link.id == id) {
+        return Ok(world.clone());
+    }
+    if let State::Deleted { .. } = &world.state {
+        return Err(Refusal::Deleted(world.name.clone()));
+    }
+    let of = link_of(world, archive)?;
+    let mut next = world.clone();
+    if of == LinkOf::Next {
+        next = wished(&next, KeptWhy::Asked(asked.by.clone()), asked.at);
+    }
+    let link = ExportLink { id, of, asked, expires, downloads: 0 };
+    next.vault = next.vault.linked(link, &world.name)?;
+    Ok(next)
+}
+
+/// Returns what a link to that archive, or to the newest state, downloads.
+fn link_of(world: &World, archive: Option<ArchiveId>) -> Result<LinkOf, Refusal> {
+    if let Some(archive) = archive {
+        return match world.vault.find(&archive) {
+            Some(_) => Ok(LinkOf::Archive(archive)),
+            None => Err(Refusal::NoSuchArchive { name: world.name.clone(), archive }),
+        };
+    }
+    match &world.state {
+        State::Awake { .. } => Ok(LinkOf::Next),
+        State::Stopping { launch, .. } if launch.errand.is_none() => Ok(LinkOf::Next),
+        State::Asleep
+        | State::Starting { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Deleting { .. }
+        | State::Deleted { .. } => {
+            let current = world.vault.current().ok_or_else(|| Refusal::NoArchive(world.name.clone()))?;
+            Ok(LinkOf::Archive(current.archive.id.clone()))
+        }
+    }
+}
+
+fn withdraw(world: &World, link: Option<&LinkId>) -> Result<World, Refusal> {
+    match link {
+        Some(id) if !world.vault.links.iter().any(|link| link.id == *id) => {
+            Err(Refusal::NoSuchLink { name: world.name.clone(), link: id.clone() })
+        }
+        Some(_) | None => Ok(World { vault: world.vault.withdrawn(link), ..world.clone() }),
     }
 }
 
@@ -265,7 +415,10 @@ fn launched(world: &World, found: TaskId, now: Timestamp) -> World {
             with(world, State::Starting { launch, step, deadline: now + CLAIM_LIMIT })
         }
         State::Ending { task: None, .. } => ending_named(world, found),
-        State::Starting { step: StartStep::Launched { .. } | StartStep::Claimed { .. }, .. }
+        State::Starting {
+            step: StartStep::Launched { .. } | StartStep::Filling { .. } | StartStep::Claimed { .. },
+            ..
+        }
         | State::Awake { .. }
         | State::Stopping { .. }
         | State::Ending { task: Some(_), .. }
@@ -283,7 +436,10 @@ fn launch_refused(world: &World, why: String, now: Timestamp) -> World {
         State::Ending { launch, task: None, outcome, then, .. } => {
             settled(world, launch, outcome.clone(), then, now)
         }
-        State::Starting { step: StartStep::Launched { .. } | StartStep::Claimed { .. }, .. }
+        State::Starting {
+            step: StartStep::Launched { .. } | StartStep::Filling { .. } | StartStep::Claimed { .. },
+            ..
+        }
         | State::Awake { .. }
         | State::Stopping { .. }
         | State::Ending { task: Some(_), .. }
@@ -302,13 +458,19 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
         // A launch is only lost once the runtime has had its time: the request may still be on its way.
         State::Starting { step: StartStep::Launching, .. } => world.clone(),
         State::Ending { task: None, deadline, .. } if now < *deadline => world.clone(),
-        State::Starting { launch, step: StartStep::Launched { .. } | StartStep::Claimed { .. }, .. } => {
-            settled(world, launch, Outcome::Failed(how.words()), &Then::Sleep, now)
-        }
+        State::Starting {
+            launch,
+            step: StartStep::Launched { .. } | StartStep::Filling { .. } | StartStep::Claimed { .. },
+            ..
+        } => settled(world, launch, Outcome::Failed(how.words()), &Then::Sleep, now),
         State::Awake { launch, .. } => settled(world, launch, Outcome::Lost(how.words()), &Then::Sleep, now),
         State::Stopping { launch, step: StopStep::Asked | StopStep::Saving, then, .. } => {
             let why = format!("{} before it had saved", how.words());
             settled(world, launch, Outcome::Lost(why), then, now)
+        }
+        State::Stopping { launch, step: StopStep::Filling, then, .. } => {
+            let outcome = Outcome::Lost(format!("{} while its directory was filled", how.words()));
+            settled(&half_filled(world), launch, outcome, then, now)
         }
         State::Stopping { launch, why, step: StopStep::Saved(_) | StopStep::Rejected(..), then, .. } => {
             settled(world, launch, Outcome::NotArchived(why.clone(), how.words()), then, now)
@@ -322,7 +484,10 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
 
 fn erased(world: &World, now: Timestamp) -> World {
     match &world.state {
-        State::Deleting { asked, .. } => with(world, State::Deleted { asked: asked.clone(), at: now }),
+        State::Deleting { asked, .. } => {
+            let world = World { vault: world.vault.of_deleted(), ..world.clone() };
+            with(&world, State::Deleted { asked: asked.clone(), at: now })
+        }
         State::Asleep
         | State::Starting { .. }
         | State::Awake { .. }
@@ -330,6 +495,12 @@ fn erased(world: &World, now: Timestamp) -> World {
         | State::Ending { .. }
         | State::Deleted { .. } => world.clone(),
     }
+}
+
+fn removed(world: &World, gone: &Litter) -> World {
+    let mut next = world.clone();
+    next.vault.litter.retain(|litter| litter != gone);
+    next
 }
 
 // What the watchdog says.
@@ -345,23 +516,114 @@ fn heard_of(world: &World, generation: Generation, task: &TaskId) -> Result<Worl
 }
 
 fn claimed(world: &World, task: TaskId, now: Timestamp) -> World {
+    let was_new = world.claimed.is_none();
     let world = World { claimed: Some(world.generation), ..world.clone() };
     match &world.state {
         State::Starting { launch, step: StartStep::Launching | StartStep::Launched { .. }, .. } => {
             let launch = launch.clone().passing(Milestone::Launched, now).passing(Milestone::Claimed, now);
-            with(
-                &world,
-                State::Starting { launch, step: StartStep::Claimed { task }, deadline: now + READY_LIMIT },
-            )
+            match &launch.errand {
+                None if is_to_be_filled(&world) => {
+                    let step = StartStep::Filling { task };
+                    with(&world, State::Starting { launch, step, deadline: now + FILL_LIMIT })
+                }
+                None => loading(&world, launch, task, now),
+                // There is nothing to archive, or it is in an archive alone.
+                Some(Errand::Restore(_) | Errand::Import(_)) if was_new || is_to_be_filled(&world) => {
+                    on_errand(&world, &launch, &task, StopStep::Filling, now)
+                }
+                Some(Errand::Backup | Errand::Restore(_) | Errand::Import(_)) => {
+                    on_errand(&world, &launch, &task, StopStep::Saved(Proof::Untouched), now)
+                }
+            }
         }
         State::Ending { task: None, .. } => ending_named(&world, task),
-        State::Starting { step: StartStep::Claimed { .. }, .. }
+        State::Starting { step: StartStep::Filling { .. } | StartStep::Claimed { .. }, .. }
         | State::Awake { .. }
         | State::Stopping { .. }
         | State::Ending { task: Some(_), .. }
         | State::Asleep
         | State::Deleting { .. }
         | State::Deleted { .. } => world,
+    }
+}
+
+/// Tells whether the world's files are in an archive alone.
+fn is_to_be_filled(world: &World) -> bool {
+    match world.vault.lives {
+        Storage::Archive => world.vault.same_as.is_some(),
+        Storage::Directory => false,
+    }
+}
+
+/// Returns the world with the game coming up: from now on no archive is known to be the same as its files.
+fn loading(world: &World, launch: Launch, task: TaskId, now: Timestamp) -> World {
+    let vault = Vault { same_as: None, lives: Storage::Directory, ..world.vault.clone() };
+    let state = State::Starting { launch, step: StartStep::Claimed { task }, deadline: now + READY_LIMIT };
+    World { vault, state, ..world.clone() }
+}
+
+fn on_errand(world: &World, launch: &Launch, task: &TaskId, step: StopStep, now: Timestamp) -> World {
+    stopping(world, launch, task, StopWhy::Asked(launch.asked.clone()), step, Then::Sleep, now)
+}
+
+fn filled(world: &World, found: String, now: Timestamp) -> World {
+    match &world.state {
+        State::Starting { launch, step: StartStep::Filling { task }, .. } => {
+            loading(world, launch.clone(), task.clone(), now)
+        }
+        State::Stopping { launch, task, step: StopStep::Filling, then, .. } => {
+            let launch = launch.clone().passing(Milestone::Filled, now);
+            let errand = launch.errand.clone().unwrap_or(Errand::Backup);
+            let mut next = world.clone();
+            next.vault.lives = Storage::Directory;
+            match &errand {
+                Errand::Backup => {}
+                Errand::Restore(archive) => next.vault.same_as = Some(archive.clone()),
+                Errand::Import(import) => {
+                    next.vault.same_as = None;
+                    next.vault.litter(Litter::Import(import.clone()));
+                }
+            }
+            ending(&next, &launch, Some(task), Outcome::Done(errand, found), then.clone(), now)
+        }
+        State::Starting {
+            step: StartStep::Launching | StartStep::Launched { .. } | StartStep::Claimed { .. },
+            ..
+        }
+        | State::Stopping { .. }
+        | State::Awake { .. }
+        | State::Ending { .. }
+        | State::Asleep
+        | State::Deleting { .. }
+        | State::Deleted { .. } => world.clone(),
+    }
+}
+
+/// Returns the world of whose directory it is not known whether it holds what was there or what was to take its place:
+/// the one or the other, whole.
+fn half_filled(world: &World) -> World {
+    let mut next = world.clone();
+    if next.vault.lives == Storage::Directory {
+        next.vault.same_as = None;
+    }
+    next
+}
+
+fn fill_failed(world: &World, why: String, now: Timestamp) -> World {
+    match &world.state {
+        State::Starting { launch, step: StartStep::Filling { task }, .. } => {
+            ending(world, launch, Some(task), Outcome::Failed(why), Then::Sleep, now)
+        }
+        State::Stopping { launch, task, step: StopStep::Filling, then, .. } => {
+            ending(world, launch, Some(task), Outcome::Failed(why), then.clone(), now)
+        }
+        State::Starting { .. }
+        | State::Stopping { .. }
+        | State::Awake { .. }
+        | State::Ending { .. }
+        | State::Asleep
+        | State::Deleting { .. }
+        | State::Deleted { .. } => world.clone(),
     }
 }
 
@@ -372,9 +634,13 @@ fn ready(world: &World, address: Address, now: Timestamp) -> World {
             let heard =
                 Heard { at: now, players: Evidence::Unknown("not looked yet".into()), stops_at: None };
             let deadline = now + world.timers.cap + CAP_MARGIN;
-            with(world, State::Awake { launch, task: task.clone(), address, heard, keep: None, deadline })
+            let (task, keep, backup) = (task.clone(), None, None);
+            with(world, State::Awake { launch, task, address, heard, keep, backup, deadline })
         }
-        State::Starting { step: StartStep::Launching | StartStep::Launched { .. }, .. }
+        State::Starting {
+            step: StartStep::Launching | StartStep::Launched { .. } | StartStep::Filling { .. },
+            ..
+        }
         | State::Awake { .. }
         | State::Stopping { .. }
         | State::Ending { .. }
@@ -399,12 +665,69 @@ fn start_failed(world: &World, why: String, now: Timestamp) -> World {
 }
 
 fn seen(world: &World, now_heard: Heard) -> World {
+    let now = now_heard.at;
     let mut next = world.clone();
     if let State::Awake { heard, .. } = &mut next.state {
         let stops_at = steady(heard.stops_at, now_heard.stops_at);
         *heard = Heard { stops_at, ..now_heard };
     }
-    next
+    with_backup_due(&given_up(&next, now), now)
+}
+
+/// Returns the world without hope for an archive that has taken too long.
+fn given_up(world: &World, now: Timestamp) -> World {
+    match &world.state {
+        State::Awake { backup: Some(backup), .. } if backup.step.is_under_way() && backup.deadline <= now => {
+            backed_up(world, backup.at, BackupStep::Failed("it took too long".into()))
+        }
+        State::Awake { .. }
+        | State::Starting { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Asleep
+        | State::Deleting { .. }
+        | State::Deleted { .. } => world.clone(),
+    }
+}
+
+/// Returns the world with the wish for an archive, if somebody plays and it is time for one: what is played is never more
+/// than that old if the worst happens.
+fn with_backup_due(world: &World, now: Timestamp) -> World {
+    let every = world.vault.care.backup_every;
+    let State::Awake { launch, heard: Heard { players: Evidence::Players(_), .. }, backup, .. } =
+        &world.state
+    else {
+        return world.clone();
+    };
+    let ready = launch.passed_at(Milestone::Ready).unwrap_or(launch.asked.at);
+    let last = backup.as_ref().map_or(ready, |backup| backup.at);
+    if every.is_zero() || now < last + every {
+        return world.clone();
+    }
+    wished(world, KeptWhy::Schedule, now)
+}
+
+/// Takes note of how far the archive is that was asked for at `wish` while the world is awake.
+fn backed_up(world: &World, wish: Timestamp, now_at: BackupStep) -> World {
+    let mut next = world.clone();
+    let State::Awake { backup: Some(backup), .. } = &mut next.state else { return next };
+    // A record keeps milliseconds.
+    let is_meant = backup.at.as_millisecond() == wish.as_millisecond();
+    let goes_on = match (&backup.step, &now_at) {
+        (BackupStep::Wanted, _) | (BackupStep::Uploaded(_), BackupStep::Failed(_)) => true,
+        (BackupStep::Uploaded(_) | BackupStep::Done(_) | BackupStep::Failed(_), _) => false,
+    };
+    if !is_meant || !goes_on {
+        return world.clone();
+    }
+    let given_up = std::mem::replace(&mut backup.step, now_at.clone());
+    if let BackupStep::Uploaded(archive) = given_up {
+        next.vault.litter(Litter::Archive(archive.id));
+    }
+    match now_at {
+        BackupStep::Failed(why) => World { vault: next.vault.without_next(&why), ..next },
+        BackupStep::Wanted | BackupStep::Uploaded(_) | BackupStep::Done(_) => next,
+    }
 }
 
 /// Returns the time that people were told of, unless it has really changed: reports are seconds apart and on their way
@@ -419,6 +742,11 @@ fn steady(told: Option<Timestamp>, new: Option<Timestamp>) -> Option<Timestamp> 
 
 fn stop_began(world: &World, why: StopWhy, now: Timestamp) -> World {
     match &world.state {
+        // There is nothing in its directory that could be saved.
+        State::Starting { launch, step: StartStep::Filling { task }, .. } => {
+            let outcome = Outcome::Failed("it was stopped before its directory was filled".into());
+            ending(world, launch, Some(task), outcome, Then::Sleep, now)
+        }
         State::Starting {
             launch, step: StartStep::Launched { task } | StartStep::Claimed { task }, ..
         }
@@ -429,7 +757,12 @@ fn stop_began(world: &World, why: StopWhy, now: Timestamp) -> World {
             stopping(world, launch, task, why.clone(), StopStep::Saving, then.clone(), now)
         }
         State::Stopping {
-            step: StopStep::Saving | StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..),
+            step:
+                StopStep::Saving
+                | StopStep::Saved(_)
+                | StopStep::Uploaded(..)
+                | StopStep::Rejected(..)
+                | StopStep::Filling,
             ..
         }
         | State::Starting { step: StartStep::Launching, .. }
@@ -447,7 +780,7 @@ fn saved(world: &World, proof: Proof, now: Timestamp) -> World {
             stopping(world, &launch, task, why.clone(), StopStep::Saved(proof), then.clone(), now)
         }
         State::Stopping {
-            step: StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..),
+            step: StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..) | StopStep::Filling,
             ..
         }
         | State::Starting { .. }
@@ -477,7 +810,10 @@ fn uploaded(world: &World, archive: Archive, now: Timestamp) -> World {
             let step = StopStep::Uploaded(proof.clone(), archive);
             stopping(world, &launch, task, why.clone(), step, then.clone(), now)
         }
-        State::Stopping { step: StopStep::Asked | StopStep::Saving | StopStep::Uploaded(..), .. }
+        State::Stopping {
+            step: StopStep::Asked | StopStep::Saving | StopStep::Uploaded(..) | StopStep::Filling,
+            ..
+        }
         | State::Starting { .. }
         | State::Awake { .. }
         | State::Ending { .. }
@@ -500,7 +836,7 @@ fn archive_failed(world: &World, reason: String, now: Timestamp) -> World {
             let outcome = Outcome::NotArchived(why.clone(), reason);
             ending(world, launch, Some(task), outcome, then.clone(), now)
         }
-        State::Stopping { step: StopStep::Asked | StopStep::Saving, .. }
+        State::Stopping { step: StopStep::Asked | StopStep::Saving | StopStep::Filling, .. }
         | State::Starting { .. }
         | State::Awake { .. }
         | State::Ending { .. }
@@ -516,10 +852,90 @@ fn checked(world: &World, archive: Archive, now: Timestamp) -> World {
             if *claim == archive =>
         {
             let launch = launch.clone().passing(Milestone::Archived, now);
-            let next = World { archive: Some(archive), ..world.clone() };
-            ending(&next, &launch, Some(task), Outcome::Slept(why.clone(), proof.clone()), then.clone(), now)
+            let (made_for, needed) = match &launch.errand {
+                None => (KeptWhy::Slept, None),
+                Some(Errand::Backup) => (KeptWhy::Asked(launch.asked.by.clone()), None),
+                Some(Errand::Restore(needed)) => (KeptWhy::Replaced(launch.asked.by.clone()), Some(needed)),
+                Some(Errand::Import(_)) => (KeptWhy::Replaced(launch.asked.by.clone()), None),
+            };
+            let (same_as, kept) = (Some(archive.id.clone()), Kept { archive, at: now, why: made_for });
+            let vault = Vault { same_as, ..world.vault.clone() }.keeping(kept, needed);
+            let next = World { vault, ..world.clone() };
+            archived(&next, &launch, task, why, proof, then, now)
+        }
+        State::Awake { backup: Some(Backup { why, step: BackupStep::Uploaded(claim), .. }), .. }
+            if *claim == archive =>
+        {
+            let (id, why) = (archive.id.clone(), why.clone());
+            let vault = world.vault.keeping(Kept { archive, at: now, why }, None);
+            with_backup_step(&World { vault, ..world.clone() }, BackupStep::Done(id))
         }
         State::Stopping { .. }
+        | State::Starting { .. }
+        | State::Awake { .. }
+        | State::Ending { .. }
+        | State::Asleep
+        | State::Deleting { .. }
+        | State::Deleted { .. } => world.clone(),
+    }
+}
+
+/// Returns the world, whose files are in a checked archive, on its way to its end, or to what its errand puts in their
+/// place.
+fn archived(
+    world: &World,
+    launch: &Launch,
+    task: &TaskId,
+    why: &StopWhy,
+    proof: &Proof,
+    then: &Then,
+    now: Timestamp,
+) -> World {
+    match &launch.errand {
+        Some(Errand::Restore(_) | Errand::Import(_)) => {
+            stopping(world, launch, task, why.clone(), StopStep::Filling, then.clone(), now)
+        }
+        Some(Errand::Backup) | None => {
+            let outcome = Outcome::Slept(why.clone(), proof.clone());
+            ending(world, launch, Some(task), outcome, then.clone(), now)
+        }
+    }
+}
+
+fn with_backup_step(world: &World, now_at: BackupStep) -> World {
+    let mut next = world.clone();
+    if let State::Awake { backup: Some(backup), .. } = &mut next.state {
+        backup.step = now_at;
+    }
+    next
+}
+
+/// What has not changed since an archive of it was made needs no other one.
+fn unchanged(world: &World, archive: ArchiveId, now: Timestamp) -> World {
+    match &world.state {
+        State::Stopping { step: StopStep::Rejected(_, rejected), .. } if *rejected == archive => {
+            world.clone()
+        }
+        State::Stopping {
+            launch,
+            task,
+            why,
+            step: StopStep::Saved(proof) | StopStep::Rejected(proof, _),
+            then,
+            ..
+        } => {
+            let Some(kept) = world.vault.find(&archive).cloned() else {
+                let step = StopStep::Rejected(proof.clone(), archive);
+                return stopping(world, launch, task, why.clone(), step, then.clone(), now);
+            };
+            let launch = launch.clone().passing(Milestone::Archived, now);
+            let vault = Vault { same_as: Some(archive), ..world.vault.clone() }.resolved(&kept.archive.id);
+            archived(&World { vault, ..world.clone() }, &launch, task, why, proof, then, now)
+        }
+        State::Stopping {
+            step: StopStep::Asked | StopStep::Saving | StopStep::Uploaded(..) | StopStep::Filling,
+            ..
+        }
         | State::Starting { .. }
         | State::Awake { .. }
         | State::Ending { .. }
@@ -535,7 +951,14 @@ fn check_failed(world: &World, archive: &Archive, now: Timestamp) -> World {
             if claim == archive =>
         {
             let step = StopStep::Rejected(proof.clone(), archive.id.clone());
-            stopping(world, launch, task, why.clone(), step, then.clone(), now)
+            let mut next = world.clone();
+            next.vault.litter(Litter::Archive(archive.id.clone()));
+            stopping(&next, launch, task, why.clone(), step, then.clone(), now)
+        }
+        State::Awake { backup: Some(Backup { at, step: BackupStep::Uploaded(claim), .. }), .. }
+            if claim == archive =>
+        {
+            backed_up(world, *at, BackupStep::Failed("it did not arrive whole".into()))
         }
         State::Stopping { .. }
         | State::Starting { .. }
@@ -562,6 +985,10 @@ fn tick(world: &World, now: Timestamp) -> World {
             let outcome = Outcome::Failed("its task was started but its watchdog was never heard of".into());
             ending(world, launch, Some(task), outcome, Then::Sleep, now)
         }
+        State::Starting { launch, step: StartStep::Filling { task }, .. } => {
+            let outcome = Outcome::Failed("its directory was not filled in time".into());
+            ending(world, launch, Some(task), outcome, Then::Sleep, now)
+        }
         State::Starting { launch, step: StartStep::Claimed { task }, .. } => {
             stopping(world, launch, task, StopWhy::NeverReady, StopStep::Asked, Then::Sleep, now)
         }
@@ -583,13 +1010,18 @@ fn tick(world: &World, now: Timestamp) -> World {
             let outcome = Outcome::NotArchived(why.clone(), "the archive was not confirmed in time".into());
             ending(world, launch, Some(task), outcome, then.clone(), now)
         }
+        State::Stopping { launch, task, step: StopStep::Filling, then, .. } => {
+            let outcome = Outcome::Lost("its directory was not filled in time".into());
+            ending(&half_filled(world), launch, Some(task), outcome, then.clone(), now)
+        }
         // Without a task to wait for, the end of the time is the end of the launch; a task that turns up later is one
         // that no world knows, and the sweep ends it.
         State::Ending { launch, task: None, outcome, then, .. } => {
             settled(world, launch, outcome.clone(), then, now)
         }
         State::Ending { .. } | State::Deleting { .. } => retried(world, now),
-        State::Asleep | State::Deleted { .. } => world.clone(),
+        State::Deleted { .. } => World { vault: world.vault.keeping_only(None), ..world.clone() },
+        State::Asleep => world.clone(),
     }
 }
 
@@ -599,10 +1031,10 @@ fn with(world: &World, state: State) -> World {
     World { state, ..world.clone() }
 }
 
-fn starting(world: &World, asked: Asked, now: Timestamp) -> World {
+fn starting(world: &World, asked: Asked, errand: Option<Errand>, now: Timestamp) -> World {
     let generation = world.generation.next();
     let deadline = now + LAUNCH_LIMIT;
-    let launch = Launch { generation, asked, passed: Vec::new() };
+    let launch = Launch { generation, errand, asked, passed: Vec::new() };
     let state = State::Starting { launch, step: StartStep::Launching, deadline };
     World { generation, state, ..world.clone() }
 }
@@ -621,9 +1053,51 @@ fn stopping(
         StopStep::Saving => SAVE_LIMIT,
         StopStep::Saved(_) | StopStep::Rejected(..) => ARCHIVE_LIMIT,
         StopStep::Uploaded(..) => CHECK_LIMIT,
+        StopStep::Filling => FILL_LIMIT,
     };
-    let launch = launch.clone().passing(Milestone::Stopping, now);
-    with(world, State::Stopping { launch, task: task.clone(), why, step, then, deadline: now + limit })
+    let launch = match &launch.errand {
+        None => launch.clone().passing(Milestone::Stopping, now),
+        Some(_) => launch.clone(),
+    };
+    with(
+        &without_backup(world),
+        State::Stopping { launch, task: task.clone(), why, step, then, deadline: now + limit },
+    )
+}
+
+/// Returns the world without the archive that was being made while it was awake: another one is made when it sleeps.
+fn without_backup(world: &World) -> World {
+    let mut next = world.clone();
+    if let State::Awake { backup: Some(Backup { step: BackupStep::Uploaded(archive), .. }), .. } =
+        &world.state
+    {
+        next.vault.litter(Litter::Archive(archive.id.clone()));
+    }
+    next
+}
+
+/// Returns what a launch came to: that of an errand is told as the errand's.
+fn of_errand(launch: &Launch, outcome: Outcome) -> Outcome {
+    match (&launch.errand, outcome) {
+        (Some(errand), Outcome::Failed(why) | Outcome::NotArchived(_, why)) => {
+            Outcome::NotDone(errand.clone(), why)
+        }
+        (Some(errand), Outcome::Slept(..)) => Outcome::Done(errand.clone(), String::new()),
+        (_, outcome) => outcome,
+    }
+}
+
+/// Returns the world, whose launch came to `outcome`, without links to an archive that will not come.
+fn without_next(world: &World, outcome: &Outcome) -> World {
+    let vault = match outcome {
+        Outcome::Slept(..) | Outcome::Done(..) => return world.clone(),
+        Outcome::NotArchived(_, why)
+        | Outcome::Failed(why)
+        | Outcome::Lost(why)
+        | Outcome::NotDone(_, why) => world.vault.without_next(why),
+        Outcome::Cancelled(_) => world.vault.without_next("the launch was called off"),
+    };
+    World { vault, ..world.clone() }
 }
 
 fn ending(
@@ -635,7 +1109,11 @@ fn ending(
     now: Timestamp,
 ) -> World {
     let (launch, task, deadline) = (launch.clone(), task.cloned(), now + END_LIMIT);
-    with(world, State::Ending { launch, task, outcome, force: Force::Gentle, then, deadline })
+    let outcome = of_errand(&launch, outcome);
+    with(
+        &without_next(world, &outcome),
+        State::Ending { launch, task, outcome, force: Force::Gentle, then, deadline },
+    )
 }
 
 /// Returns the world, whose launch ends, with the task that turned out to be the launch's: now it is waited for.
@@ -649,13 +1127,31 @@ fn ending_named(world: &World, found: TaskId) -> World {
 
 fn settled(world: &World, launch: &Launch, outcome: Outcome, then: &Then, now: Timestamp) -> World {
     let launch = launch.clone().passing(Milestone::Ended, now);
+    let outcome = of_errand(&launch, outcome);
+    let world = &without_next(&without_backup(world), &outcome);
     let past = world.last.iter().chain(&world.past).take(MOST_PAST).cloned().collect();
     let last = Some(Session { launch, outcome });
-    let asleep = World { last, past, state: State::Asleep, ..world.clone() };
+    let vault = Vault { lives: lives_after(world), ..world.vault.clone() };
+    let asleep = World { last, past, vault, state: State::Asleep, ..world.clone() };
     match then {
         Then::Sleep => asleep,
-        Then::Start(asked) => starting(&asleep, asked.clone(), now),
+        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),
     }
+}
+
+/// Returns where the world's files are once its launch is over. A watchdog that is told to remove them may have done so, and
+/// if it has not, they are what the archive holds.
+fn lives_after(world: &World) -> Storage {
+    let was_told = match &world.state {
+        State::Ending { .. } => files(world) == Files::Go && world.claimed == Some(world.generation),
+        State::Starting { .. }
+        | State::Awake { .. }
+        | State::Stopping { .. }
+        | State::Asleep
+        | State::Deleting { .. }
+        | State::Deleted { .. } => false,
+    };
+    if was_told { Storage::Archive } else { world.vault.lives }
 }
 
 fn followed_by(world: &World, next: Then) -> World {

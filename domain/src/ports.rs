@@ -14,7 +14,10 @@ use crate::{
     event::Gone,
     idle::Timers,
     talk::CardId,
-    world::{Archive, ArchiveId, Force, GameId, Generation, GuildId, TaskId, World, WorldId, WorldName},
+    world::{
+        Archive, ArchiveId, Force, GameId, Generation, GuildId, ImportId, LinkId, TaskId, World, WorldId,
+        WorldName,
+    },
 };
 
 /// The outside did not do it, perhaps only now: trying again is right, and it may have taken effect all the same.
@@ -214,15 +217,54 @@ pub trait Runtime: Send + Sync {
     async fn erase(&self, world: &WorldId) -> Result<(), Unavailable>;
 }
 
-/// Where and how one archive is uploaded.
+/// How many bytes each part of an archive has, but the last one, which has what is left. S3 takes 10,000 parts, so that
+/// an archive can have 117 GiB; a watchdog holds two of them in memory.
+pub const PART_SIZE: u64 = 12 << 20;
+
+/// The largest archive that is received. No game's world comes near it.
+pub const LARGEST_ARCHIVE: u64 = 100 << 30;
+
+/// The largest file that is received for an import: what S3 takes at a time.
+pub const LARGEST_IMPORT: u64 = 5 << 30;
+
+/// An upload of an archive that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ticket {
+pub struct Upload {
     /// The archive's id.
     pub id: ArchiveId,
-    /// How many bytes each part has, but the last, which has what is left.
-    pub part_size: u64,
-    /// Where to PUT the parts, in their order, signed, for a while. There is one for each part, and at least one.
-    pub urls: Vec<String>,
+    /// What the receiving side calls the upload: opaque, at most 4096 printable ASCII characters.
+    pub key: String,
+}
+
+/// A part of an archive that is about to be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The upload that it belongs to; nothing begins another one.
+    pub of: Option<Upload>,
+    /// Counts the parts, from 1.
+    pub number: u32,
+    /// Its length in bytes: [`PART_SIZE`], but for the last one.
+    pub length: u64,
+    /// Whether another one follows.
+    pub place: PartPlace,
+}
+
+/// Where a part stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartPlace {
+    /// Others follow it.
+    Inner,
+    /// It is the last one.
+    Last,
+}
+
+/// Where one part of an archive is uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The upload, for the next part.
+    pub upload: Upload,
+    /// Where to PUT the part: signed, for a while, and for exactly its length.
+    pub url: String,
 }
 
 /// A link that downloads an archive. Whoever has it can.
@@ -254,24 +296,44 @@ pub enum Checked {
     NotWhole,
 }
 
-/// Checked copies of worlds.
+/// Checked copies of worlds, and what people send to be imported.
 #[async_trait]
 pub trait ArchiveStore: Send + Sync {
-    /// Returns a ticket for one upload of an archive of the launch, of `size` bytes. `now` makes its id unique within the
-    /// launch.
+    /// Returns where to upload `part` of an archive of the launch. `now` makes the archive's id unique within the launch.
+    /// The same part can be asked for and sent again until the archive was found whole.
     async fn ticket(
         &self,
         world: &WorldId,
         launch: Generation,
-        size: u64,
+        part: &Part,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable>;
 
-    /// Compares what was received with what is claimed, by size and digest computed on the receiving side.
+    /// Compares what was received with what is claimed, by size and digest computed on the receiving side. What is whole
+    /// is never written to again.
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable>;
 
     /// Returns a link that downloads the archive until `expires`, or for as long as links can last.
     async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError>;
+
+    /// Removes the archive. No error if it is gone.
+    async fn remove(&self, world: &WorldId, id: &ArchiveId) -> Result<(), Unavailable>;
+
+    /// Returns a link that takes one file to import by PUT, of at most [`LARGEST_IMPORT`] bytes, until `expires`, or for as
+    /// long as links can last.
+    async fn inbox(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, Unavailable>;
+
+    /// Returns a link that downloads what was sent to the inbox.
+    async fn received(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, LinkError>;
+
+    /// Removes what was sent to the inbox. No error if nothing was.
+    async fn discard(&self, world: &WorldId, id: &ImportId) -> Result<(), Unavailable>;
+}
+
+/// The addresses of the links that people are given.
+pub trait Exports: Send + Sync {
+    /// Returns the address of the link, which the front door knows again. Whoever has it can download what the link does.
+    fn url(&self, world: &WorldId, link: &LinkId) -> Result<String, Unavailable>;
 }
 
 /// Where people are told what happens without asking.

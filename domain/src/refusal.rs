@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::world::{Generation, WorldName};
+use crate::world::{ArchiveId, Generation, LinkId, WorldName};
 
 /// Why something is not done: an answer for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -31,6 +31,40 @@ pub enum Refusal {
     /// The time is over already.
     #[error("the time to keep `{0}` awake until is over already")]
     KeepInThePast(WorldName),
+    /// It is being archived, restored or imported.
+    #[error("`{0}` is being worked on")]
+    OnErrand(WorldName),
+    /// It is on its way up or down.
+    #[error("`{0}` is just waking or going to sleep")]
+    Busy(WorldName),
+    /// No launch ever owned its files.
+    #[error("`{0}` was never started, so there is nothing of it yet")]
+    NothingYet(WorldName),
+    /// It has no archive.
+    #[error("there is no archive of `{0}` yet")]
+    NoArchive(WorldName),
+    /// It has no archive of that id.
+    #[error("`{name}` has no archive {archive}")]
+    NoSuchArchive {
+        /// The world.
+        name: WorldName,
+        /// The archive that it does not have.
+        archive: ArchiveId,
+    },
+    /// It has no link of that id.
+    #[error("`{name}` has no link {link}")]
+    NoSuchLink {
+        /// The world.
+        name: WorldName,
+        /// The link that it does not have.
+        link: LinkId,
+    },
+    /// It has as many links as there may be.
+    #[error("`{0}` has as many links as there may be")]
+    TooManyLinks(WorldName),
+    /// A setting is out of its range; which, and what is allowed.
+    #[error("{0}")]
+    BadSetting(String),
     /// The event belongs to another launch than the current one.
     #[error("launch {generation} of `{name}` is not the current one")]
     StaleLaunch {
@@ -48,17 +82,31 @@ impl Refusal {
             Self::NotAwake(name) => format!("start it first: `world start {name}`"),
             Self::GoingToSleep(name) => format!("`world start {name}` wakes it again as soon as it is saved"),
             Self::NotAsleep(name) => format!("stop it first: `world stop {name}`"),
-            Self::Deleted(_) => "its archives are kept; create a new world under this name".into(),
+            Self::Deleted(_) => {
+                "its last archive is kept for 30 days; create a new world under this name".into()
+            }
             Self::NotConfirmed(name) => {
                 format!("confirm by its name: `world delete {name} --confirm {name}`")
             }
             Self::NotArchived(name) => {
-                format!("`world start {name}` and `world stop {name}` make an archive")
+                format!("`world backup {name}` makes an archive")
             }
             Self::AtItsCap(name) => {
                 format!("let it save and sleep; `world start {name}` wakes it again right after")
             }
             Self::KeepInThePast(_) => "give a time to come".into(),
+            Self::OnErrand(name) => {
+                format!("`world status {name}` shows how far it is; it takes a minute or two")
+            }
+            Self::Busy(name) => {
+                format!("try again when it is done: `world status {name}` shows how far it is")
+            }
+            Self::NothingYet(name) => format!("`world start {name}` makes it"),
+            Self::NoArchive(_) => "one is made whenever it goes to sleep".into(),
+            Self::NoSuchArchive { name, .. } => format!("`world backups {name}` lists those that it has"),
+            Self::NoSuchLink { name, .. } => format!("`world links {name}` lists those that it has"),
+            Self::TooManyLinks(name) => format!("`world withdraw {name}` makes room"),
+            Self::BadSetting(_) => "nothing was changed".into(),
             Self::StaleLaunch { .. } => "the watchdog of that launch shall end".into(),
         }
     }

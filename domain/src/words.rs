@@ -7,7 +7,11 @@ use jiff::Timestamp;
 use crate::{
     effect::Notice,
     game::Game,
-    world::{Asked, Outcome, Proof, StartStep, State, StopStep, StopWhy, Then, World},
+    vault::{Kept, KeptWhy},
+    world::{
+        Asked, Backup, BackupStep, Errand, Launch, Outcome, Proof, StartStep, State, StopStep, StopWhy, Then,
+        World,
+    },
 };
 
 /// Returns `duration` in its one or two largest units: `45 s`, `3 min`, `2 h 5 min`, `7 d`.
@@ -56,10 +60,15 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// Returns the word for the state: `asleep`, `waking`, `awake`, `going to sleep`, `deleted`.
+/// Returns the word for the state: `asleep`, `waking`, `awake`, `going to sleep`, `busy` (with an errand), `deleted`.
 pub fn state(world: &World) -> &'static str {
     match &world.state {
         State::Asleep => "asleep",
+        State::Starting { launch, .. } | State::Stopping { launch, .. } | State::Ending { launch, .. }
+            if launch.errand.is_some() =>
+        {
+            "busy"
+        }
         State::Starting { .. } => "waking",
         State::Awake { .. } => "awake",
         State::Stopping { .. } | State::Ending { .. } => "going to sleep",
@@ -74,15 +83,23 @@ pub fn status(world: &World, game: Option<&Game>, now: Timestamp) -> String {
             None => "asleep, never played".into(),
             Some(last) => format!("asleep: {}", outcome(&last.outcome)),
         },
+        State::Starting { launch: Launch { errand: Some(errand), asked: by, .. }, .. } => {
+            format!("{}, {}: its task is coming up", doing(errand), asked(by, now))
+        }
+        State::Stopping { launch: Launch { errand: Some(errand), asked: by, .. }, step, then, .. } => {
+            let step = errand_step(errand, step);
+            format!("{}, {}: {step}{}", doing(errand), asked(by, now), what_follows(then))
+        }
         State::Starting { launch, step, .. } => {
             let step = match step {
                 StartStep::Launching => "asking for a task",
                 StartStep::Launched { .. } => "its task is coming up",
+                StartStep::Filling { .. } => "its newest archive is being unpacked",
                 StartStep::Claimed { .. } => "the game is loading",
             };
             format!("waking, {}, {step}, {}", asked(&launch.asked, now), to_go(world, game, now))
         }
-        State::Awake { address, heard, keep, .. } => {
+        State::Awake { address, heard, keep, backup, .. } => {
             let seen = format!("{}, seen {} ago", heard.players, length(between(heard.at, now)));
             let kept =
                 keep.as_ref().filter(|(_, until)| *until > now).map_or(String::new(), |(by, until)| {
@@ -91,7 +108,8 @@ pub fn status(world: &World, game: Option<&Game>, now: Timestamp) -> String {
             let warned = heard
                 .stops_at
                 .map_or(String::new(), |at| format!(", going to sleep in {}", length(between(now, at))));
-            format!("awake at {address}: {seen}{kept}{warned}")
+            let saved = backup.as_ref().map_or(String::new(), |backup| backup_words(backup, now));
+            format!("awake at {address}: {seen}{kept}{warned}{saved}")
         }
         State::Stopping { why, step, then, .. } => {
             let step = match step {
@@ -100,6 +118,7 @@ pub fn status(world: &World, game: Option<&Game>, now: Timestamp) -> String {
                 StopStep::Saved(_) => "saved, archiving",
                 StopStep::Uploaded(..) => "archived, checking the archive",
                 StopStep::Rejected(..) => "the archive was not whole, archiving again",
+                StopStep::Filling => "its directory is being filled",
             };
             format!("going to sleep, {}: {step}{}", stop_why(why), what_follows(then))
         }
@@ -107,6 +126,53 @@ pub fn status(world: &World, game: Option<&Game>, now: Timestamp) -> String {
         State::Deleting { asked: by, .. } => format!("being deleted, {}", asked(by, now)),
         State::Deleted { asked, .. } => format!("deleted by {}", asked.by),
     }
+}
+
+/// Returns what is being done with a world.
+pub fn doing(errand: &Errand) -> String {
+    match errand {
+        Errand::Backup => "being archived".into(),
+        Errand::Restore(archive) => format!("being restored from archive {archive}"),
+        Errand::Import(_) => "being replaced by what was uploaded".into(),
+    }
+}
+
+/// Returns what an errand is doing in its step.
+pub fn errand_step(errand: &Errand, step: &StopStep) -> &'static str {
+    match (step, errand) {
+        (StopStep::Asked | StopStep::Saving | StopStep::Saved(_), Errand::Backup) => "archiving",
+        (StopStep::Asked | StopStep::Saving | StopStep::Saved(_), Errand::Restore(_) | Errand::Import(_)) => {
+            "archiving what is there first"
+        }
+        (StopStep::Uploaded(..), _) => "archived, checking the archive",
+        (StopStep::Rejected(..), _) => "the archive was not whole, archiving again",
+        (StopStep::Filling, _) => "unpacking and checking",
+    }
+}
+
+fn backup_words(backup: &Backup, now: Timestamp) -> String {
+    let ago = length(between(backup.at, now));
+    match &backup.step {
+        BackupStep::Wanted | BackupStep::Uploaded(_) => format!(", being archived for {ago}"),
+        BackupStep::Done(_) => format!(", archived {ago} ago"),
+        BackupStep::Failed(why) => format!(", not archived {ago} ago: {why}"),
+    }
+}
+
+/// Returns why an archive was made.
+pub fn kept_why(why: &KeptWhy) -> String {
+    match why {
+        KeptWhy::Slept => "when it went to sleep".into(),
+        KeptWhy::Asked(by) => format!("asked for by {by}"),
+        KeptWhy::Schedule => "while it was played".into(),
+        KeptWhy::Replaced(by) => format!("before {by} replaced it"),
+    }
+}
+
+/// Returns what an archive is, how old, and why it was made: `20261121-… 1.4 MB, 2 h ago, when it went to sleep`.
+pub fn kept(Kept { archive, at, why }: &Kept, now: Timestamp) -> String {
+    let ago = length(between(*at, now));
+    format!("{} {}, {ago} ago, {}", archive.id, bytes(archive.size), kept_why(why))
 }
 
 /// Returns who asked and how long ago: `asked for by ann 20 s ago`.
@@ -164,6 +230,21 @@ pub fn outcome(outcome: &Outcome) -> String {
         Outcome::Cancelled(asked) => format!("{} put it back to sleep before it was awake", asked.by),
         Outcome::Failed(why) => format!("the last start failed: {why}"),
         Outcome::Lost(how) => format!("the last launch was lost: {how}; its files are in its directory"),
+        Outcome::Done(errand, found) => {
+            let found = if found.is_empty() { String::new() } else { format!(": {found}") };
+            match errand {
+                Errand::Backup => "archived".into(),
+                Errand::Restore(archive) => format!("restored from archive {archive}{found}"),
+                Errand::Import(_) => format!("replaced by what was uploaded{found}"),
+            }
+        }
+        Outcome::NotDone(errand, why) => match errand {
+            Errand::Backup => format!("it was not archived: {why}"),
+            Errand::Restore(archive) => {
+                format!("it was not restored from archive {archive} and is as it was: {why}")
+            }
+            Errand::Import(_) => format!("what was uploaded was not taken, and it is as it was: {why}"),
+        },
     }
 }
 
@@ -172,6 +253,9 @@ pub fn notice(world: &World, notice: &Notice) -> String {
     let name = &world.name;
     match notice {
         Notice::Waking(asked) => format!("{name}: {} wakes it", asked.by),
+        Notice::Working(errand, asked) => {
+            format!("{name}: {}, asked for by {}", doing(errand), asked.by)
+        }
         Notice::Awake(address) => format!("{name}: awake at {address}"),
         Notice::Warned(at) => {
             format!("{name}: nobody is on; goes to sleep at {at:.0}. To keep it awake: `world keep {name}`")
@@ -182,7 +266,10 @@ pub fn notice(world: &World, notice: &Notice) -> String {
         Notice::Stopping(why) => format!("{name}: going to sleep, {}", stop_why(why)),
         Notice::Asleep(None) => format!("{name}: asleep"),
         Notice::Asleep(Some(last)) => format!("{name}: asleep; {}", outcome(last)),
-        Notice::Deleted => format!("{name}: deleted; its archives are kept"),
+        Notice::Deleted => match world.vault.current() {
+            Some(last) => format!("{name}: deleted; its archive {} is kept for 30 days", last.archive.id),
+            None => format!("{name}: deleted; it was never played"),
+        },
     }
 }
 

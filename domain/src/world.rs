@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::{
     idle::{Evidence, Timers},
     talk::Talk,
+    vault::{KEPT_DELETED, KeptWhy, Vault},
 };
 
 /// Says why a text is not a name of the wanted kind.
@@ -107,6 +108,15 @@ text_id!(
 text_id!(
     /// Identifies one archive of one world; sorts by age within the world.
     ArchiveId, "archive id", "1 to 64 lower-case letters, digits and hyphens", |t| is_slug(t, 64)
+);
+text_id!(
+    /// Identifies a file that somebody sends to be imported into a world.
+    ImportId, "import id", "1 to 64 lower-case letters, digits and hyphens", |t| is_slug(t, 64)
+);
+
+text_id!(
+    /// Identifies a link to an archive among the links of its world.
+    LinkId, "link", "1 to 40 lower-case letters, digits and hyphens", |t| is_slug(t, 40)
 );
 
 /// Counts the launches of a world: 0 before the first one.
@@ -215,13 +225,15 @@ pub enum Milestone {
     Uploaded,
     /// The archive was checked by the receiving side.
     Archived,
+    /// The world's directory holds what was to be restored or imported.
+    Filled,
     /// The task is gone.
     Ended,
 }
 
 impl Milestone {
     /// Every milestone, in the order in which an undisturbed launch passes them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Launched,
         Self::Claimed,
         Self::Ready,
@@ -229,6 +241,7 @@ impl Milestone {
         Self::Saved,
         Self::Uploaded,
         Self::Archived,
+        Self::Filled,
         Self::Ended,
     ];
 
@@ -242,9 +255,21 @@ impl Milestone {
             Self::Saved => "saved",
             Self::Uploaded => "uploaded",
             Self::Archived => "archived",
+            Self::Filled => "filled",
             Self::Ended => "ended",
         }
     }
+}
+
+/// What a launch does with a world that nobody plays meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Errand {
+    /// Archives what is there.
+    Backup,
+    /// Archives what is there, and puts the content of this archive in its place.
+    Restore(ArchiveId),
+    /// Archives what is there, and puts what somebody sent in its place.
+    Import(ImportId),
 }
 
 /// One attempt to have the world running.
@@ -252,6 +277,8 @@ impl Milestone {
 pub struct Launch {
     /// Which attempt this is.
     pub generation: Generation,
+    /// What it is for, if not to be played.
+    pub errand: Option<Errand>,
     /// Who wanted it, and when.
     pub asked: Asked,
     /// The milestones passed so far and their times, each at most once.
@@ -280,6 +307,11 @@ pub enum StartStep {
     Launching,
     /// The runtime has a task; its watchdog has not reported yet.
     Launched {
+        /// The task.
+        task: TaskId,
+    },
+    /// The watchdog owns the world and fills its directory from the newest archive.
+    Filling {
         /// The task.
         task: TaskId,
     },
@@ -335,6 +367,44 @@ pub enum StopStep {
     Uploaded(Proof, Archive),
     /// The archive of this id was not whole; the watchdog makes another one.
     Rejected(Proof, ArchiveId),
+    /// What was there is archived; the watchdog puts what was asked for in its place.
+    Filling,
+}
+
+/// An archive that is made while the world is awake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// Why.
+    pub why: KeptWhy,
+    /// When it was asked for; tells it from the others of the launch.
+    pub at: Timestamp,
+    /// How far it is.
+    pub step: BackupStep,
+    /// When it has taken too long.
+    pub deadline: Timestamp,
+}
+
+/// How far an archive is that is made while the world is awake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupStep {
+    /// The watchdog is to make it.
+    Wanted,
+    /// It is uploaded; nobody has checked it yet.
+    Uploaded(Archive),
+    /// It was found whole.
+    Done(ArchiveId),
+    /// It did not come to be; why.
+    Failed(String),
+}
+
+impl BackupStep {
+    /// Tells whether something is still to come of it.
+    pub fn is_under_way(&self) -> bool {
+        match self {
+            Self::Wanted | Self::Uploaded(_) => true,
+            Self::Done(_) | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// What shows that the save on disk is the world as it was left.
@@ -370,16 +440,22 @@ pub enum Outcome {
     Failed(String),
     /// The task was gone while it should have been running; how.
     Lost(String),
+    /// The errand was run; what came of it besides, if anything.
+    Done(Errand, String),
+    /// The errand was not run to its end, and what was there is there still; why.
+    NotDone(Errand, String),
 }
 
 impl Outcome {
     /// Tells whether it ended as it should: what was played is saved and archived, or nothing was.
     pub fn is_well(&self) -> bool {
         match self {
-            Self::Slept(_, Proof::Fresh | Proof::Untouched) | Self::Cancelled(_) => true,
-            Self::Slept(_, Proof::Missing(_)) | Self::NotArchived(..) | Self::Failed(_) | Self::Lost(_) => {
-                false
-            }
+            Self::Slept(_, Proof::Fresh | Proof::Untouched) | Self::Cancelled(_) | Self::Done(..) => true,
+            Self::Slept(_, Proof::Missing(_))
+            | Self::NotArchived(..)
+            | Self::Failed(_)
+            | Self::Lost(_)
+            | Self::NotDone(..) => false,
         }
     }
 }
@@ -428,6 +504,8 @@ pub enum State {
         heard: Heard,
         /// Until when the idle timers are off, by whom.
         keep: Option<(Asked, Timestamp)>,
+        /// The newest archive that was asked for while it is awake.
+        backup: Option<Backup>,
         /// The hard cap, with the time that the watchdog needs to see to it by itself.
         deadline: Timestamp,
     },
@@ -502,8 +580,8 @@ pub struct World {
     /// The newest launch whose watchdog owned the directory. Once there was one, an empty directory is a fault, not a
     /// new world.
     pub claimed: Option<Generation>,
-    /// The newest archive that was checked.
-    pub archive: Option<Archive>,
+    /// Its archives, and the links to them.
+    pub vault: Vault,
     /// The newest launch that ended.
     pub last: Option<Session>,
     /// Those that ended before it, newest first, at most [`MOST_PAST`].
@@ -529,12 +607,28 @@ impl World {
     /// Returns the task in progress, where it is known.
     pub fn task(&self) -> Option<&TaskId> {
         match &self.state {
-            State::Starting { step: StartStep::Launched { task } | StartStep::Claimed { task }, .. }
+            State::Starting {
+                step: StartStep::Launched { task } | StartStep::Filling { task } | StartStep::Claimed { task },
+                ..
+            }
             | State::Awake { task, .. }
             | State::Stopping { task, .. } => Some(task),
             State::Ending { task, .. } => task.as_ref(),
             State::Starting { step: StartStep::Launching, .. }
             | State::Asleep
+            | State::Deleting { .. }
+            | State::Deleted { .. } => None,
+        }
+    }
+
+    /// Returns where players connect to and what the watchdog said last, while it is awake.
+    pub fn awake(&self) -> Option<(&Address, &Heard)> {
+        match &self.state {
+            State::Awake { address, heard, .. } => Some((address, heard)),
+            State::Asleep
+            | State::Starting { .. }
+            | State::Stopping { .. }
+            | State::Ending { .. }
             | State::Deleting { .. }
             | State::Deleted { .. } => None,
         }
@@ -548,14 +642,14 @@ impl World {
             | State::Stopping { deadline, .. }
             | State::Ending { deadline, .. }
             | State::Deleting { deadline, .. } => Some(*deadline),
+            State::Deleted { at, .. } if !self.vault.kept.is_empty() => Some(*at + KEPT_DELETED),
             State::Asleep | State::Deleted { .. } => None,
         }
     }
 
     /// Tells whether everything that was ever played is in a checked archive.
     pub fn is_archived(&self) -> bool {
-        let archived = self.archive.as_ref().map(|a| a.generation);
-        self.claimed <= archived
+        self.claimed.is_none() || self.vault.same_as.is_some()
     }
 
     /// Returns how long the last complete start took, from its launch to ready.

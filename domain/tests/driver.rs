@@ -16,17 +16,23 @@ use async_trait::async_trait;
 use domain::{
     access::{Asker, Rules},
     commands::{
-        self, Command, Context, Problem, Reply, create::Create, create::TimerChoices, delete::Delete,
-        export::Export, keep::Keep, spec::Args,
+        self, Command, Context, Problem, Reply,
+        create::Create,
+        delete::Delete,
+        export::{Export, Withdraw},
+        import::Import,
+        keep::Keep,
+        restore::Restore,
+        spec::Args,
     },
-    driver::{Applied, ApplyError, Driver},
+    driver::{Applied, ApplyError, Download, Driver},
     effect::Orders,
     event::{Event, Gone},
     game::{Game, Port, Protocol, Ready, Save, Signal, Stop},
-    idle::Timers,
+    idle::{TimerChoices, Timers},
     ports::{
-        CreateError, Directory, Found, LaunchError, LaunchOrder, Listed, LoadError, Queue, RunningTask,
-        Runtime, SaveError, Seen, Store, Unavailable, Version,
+        CreateError, Directory, Found, LaunchError, LaunchOrder, Listed, LoadError, Part, PartPlace, Queue,
+        RunningTask, Runtime, SaveError, Seen, Store, Unavailable, Version,
     },
     sim::{Fault, Memory},
     world::{Force, GameId, Generation, GuildId, Person, State, StopStep, TaskId, World, WorldId, WorldName},
@@ -189,7 +195,7 @@ async fn an_evening_ends_the_same_wherever_each_worker_dies_and_its_message_come
         valhalla: awake at 203.0.113.7:2456
         valhalla: going to sleep, asked for by bob
         valhalla: asleep; saved and archived, asked for by bob
-        valhalla: deleted; its archives are kept"#]]
+        valhalla: deleted; its archive a2 is kept for 30 days"#]]
     .assert_eq(&told.join("\n"));
     for pauses in 0..12 {
         assert_eq!(
@@ -397,7 +403,7 @@ async fn an_archive_that_is_whole_counts_however_late_it_is_looked_at() {
     memory.lock().archives.insert(archive.id.to_string(), archive.clone());
     driver.sweep(at(1_000_000)).await.unwrap();
     let (world, _) = driver.store.load(&id()).await.unwrap();
-    assert_eq!(world.archive.as_ref(), Some(archive));
+    assert_eq!(world.vault.newest().map(|kept| &kept.archive), Some(archive));
 }
 
 #[tokio::test]
@@ -472,7 +478,7 @@ async fn a_report_of_an_old_launch_is_answered_with_abandon() {
     let (awake, _) = situation("awake");
     let report = |text: &str| [event(text, &awake)];
     let seen = driver.report(&id(), Generation(1), &report("seen 1"), at(300)).await;
-    assert_eq!(seen, Ok(Orders::Run { keep_until: None }));
+    assert_eq!(seen, Ok(Orders::Run { keep_until: None, backup: None }));
     let old = driver.report(&id(), Generation(0), &report("seen 1 @0"), at(301)).await;
     assert_eq!(old, Ok(Orders::Abandon));
     let unknown =
@@ -483,8 +489,9 @@ async fn a_report_of_an_old_launch_is_answered_with_abandon() {
 #[tokio::test]
 async fn only_the_current_launch_gets_a_ticket() {
     let (_, driver) = outside("saved").await;
-    assert!(driver.ticket(&id(), Generation(1), 12, at(850)).await.is_ok());
-    assert!(matches!(driver.ticket(&id(), Generation(0), 12, at(850)).await, Err(ApplyError::Refused(_))));
+    let part = Part { of: None, number: 1, length: 12, place: PartPlace::Last };
+    assert!(driver.ticket(&id(), Generation(1), &part, at(850)).await.is_ok());
+    assert!(matches!(driver.ticket(&id(), Generation(0), &part, at(850)).await, Err(ApplyError::Refused(_))));
 }
 
 #[tokio::test]
@@ -524,6 +531,18 @@ async fn status_says_what_the_world_is_doing() {
         failed: `valhalla`: asleep: the last start failed: no capacity
         lost: `valhalla`: asleep: the last launch was lost: its task ran out of memory; its files are in its directory
         unsaved: `valhalla`: asleep: stopped, asked for by bob, but not archived: the disk is full; its files are in its directory
+        backing up: `valhalla`: awake at 203.0.113.7:2456: 2 players, seen 10 min ago, being archived for 20 s
+        backup uploaded: `valhalla`: awake at 203.0.113.7:2456: 2 players, seen 10 min ago, being archived for 40 s
+        errand launching: `valhalla`: being restored from archive a1, asked for by ann 20 s ago: its task is coming up
+        errand launched: `valhalla`: being restored from archive a1, asked for by ann 21 s ago: its task is coming up
+        errand saved: `valhalla`: being restored from archive a1, asked for by ann 30 s ago: archiving what is there first
+        errand uploaded: `valhalla`: being restored from archive a1, asked for by ann 40 s ago: archived, checking the archive
+        errand filling: `valhalla`: being restored from archive a1, asked for by ann 50 s ago: unpacking and checking
+        importing: `valhalla`: being replaced by what was uploaded, asked for by ann 50 s ago: unpacking and checking
+        emptied: `valhalla`: asleep: saved and archived, asked for by ann
+        in its archive: `valhalla`: waking, asked for by ann 21 s ago, its task is coming up, longer than the usual 2 s
+        filling: `valhalla`: waking, asked for by ann 50 s ago, its newest archive is being unpacked, longer than the usual 2 s
+        errand in its archive: `valhalla`: being restored from archive a1, asked for by ann 21 s ago: its task is coming up
         deleting: `valhalla`: being deleted, asked for by ann 20 s ago
         deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
     "#]]).await;
@@ -542,22 +561,34 @@ async fn start_wakes_it_or_says_who_did() {
             warned: `valhalla` is already awake at 203.0.113.7:2456, asked for by ann 12 min ago
             kept: `valhalla` is already awake at 203.0.113.7:2456, asked for by ann 12 min ago
             asked: `valhalla` is going to sleep; it is woken again as soon as it is saved
-            asked+again: `valhalla` is going to sleep; waking it right after was asked for by cyd 20 s ago
+            asked+again: `valhalla` is on its way to sleep; waking it right after was asked for by cyd 20 s ago
             saving: `valhalla` is going to sleep; it is woken again as soon as it is saved
             saved: `valhalla` is going to sleep; it is woken again as soon as it is saved
-            saved+again: `valhalla` is going to sleep; waking it right after was asked for by cyd 20 s ago
+            saved+again: `valhalla` is on its way to sleep; waking it right after was asked for by cyd 20 s ago
             uploaded: `valhalla` is going to sleep; it is woken again as soon as it is saved
             rejected: `valhalla` is going to sleep; it is woken again as soon as it is saved
             ending: `valhalla` is going to sleep; it is woken again as soon as its task has ended
-            ending+again: `valhalla` is going to sleep; waking it right after was asked for by cyd 20 s ago
+            ending+again: `valhalla` is on its way to sleep; waking it right after was asked for by cyd 20 s ago
             killing: `valhalla` is going to sleep; it is woken again as soon as its task has ended
             unnamed: `valhalla` is going to sleep; it is woken again as soon as its task has ended
-            unnamed+again: `valhalla` is going to sleep; waking it right after was asked for by cyd 20 s ago
+            unnamed+again: `valhalla` is on its way to sleep; waking it right after was asked for by cyd 20 s ago
             asleep: waking `valhalla`, about 1 min 29 s to go
             failed: waking `valhalla`, about 1 min to go
             lost: waking `valhalla`, about 1 min 29 s to go
             unsaved: waking `valhalla`, about 1 min 29 s to go
-            deleting: Refused: `valhalla` is deleted (its archives are kept; create a new world under this name)
+            backing up: `valhalla` is already awake at 203.0.113.7:2456, asked for by ann 12 min ago
+            backup uploaded: `valhalla` is already awake at 203.0.113.7:2456, asked for by ann 12 min ago
+            errand launching: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+            errand launched: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+            errand saved: `valhalla` is being worked on; it is woken as soon as that is done
+            errand uploaded: `valhalla` is being worked on; it is woken as soon as that is done
+            errand filling: `valhalla` is being worked on; it is woken as soon as that is done
+            importing: `valhalla` is being worked on; it is woken as soon as that is done
+            emptied: waking `valhalla`, about 2 s to go
+            in its archive: `valhalla` is already waking, asked for by ann 21 s ago, longer than the usual 2 s
+            filling: `valhalla` is already waking, asked for by ann 50 s ago, longer than the usual 2 s
+            errand in its archive: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+            deleting: Refused: `valhalla` is deleted (its last archive is kept for 30 days; create a new world under this name)
             deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
         "#]],
     )
@@ -592,7 +623,19 @@ async fn stop_puts_it_to_sleep_or_says_that_it_does() {
             failed: `valhalla` is asleep already
             lost: `valhalla` is asleep already
             unsaved: `valhalla` is asleep already
-            deleting: Refused: `valhalla` is deleted (its archives are kept; create a new world under this name)
+            backing up: `valhalla` is going to sleep: saving first (2 players on it)
+            backup uploaded: `valhalla` is going to sleep: saving first (2 players on it)
+            errand launching: `valhalla` stays as it is; what was to be done with it is called off
+            errand launched: `valhalla` stays as it is; what was to be done with it is called off
+            errand saved: `valhalla` sleeps already; what is being done with it goes on
+            errand uploaded: `valhalla` sleeps already; what is being done with it goes on
+            errand filling: `valhalla` sleeps already; what is being done with it goes on
+            importing: `valhalla` sleeps already; what is being done with it goes on
+            emptied: `valhalla` is asleep already
+            in its archive: `valhalla` goes back to sleep; waking it was asked for by ann 21 s ago
+            filling: `valhalla` goes back to sleep; waking it was asked for by ann 50 s ago
+            errand in its archive: `valhalla` stays as it is; what was to be done with it is called off
+            deleting: Refused: `valhalla` is deleted (its last archive is kept for 30 days; create a new world under this name)
             deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
         "#]],
     )
@@ -625,7 +668,19 @@ async fn keep_keeps_an_awake_world_awake() {
         failed: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
         lost: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
         unsaved: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
-        deleting: Refused: `valhalla` is deleted (its archives are kept; create a new world under this name)
+        backing up: `valhalla` is kept awake for 1 h
+        backup uploaded: `valhalla` is kept awake for 1 h
+        errand launching: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
+        errand launched: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
+        errand saved: Refused: `valhalla` is already going to sleep (`world start valhalla` wakes it again as soon as it is saved)
+        errand uploaded: Refused: `valhalla` is already going to sleep (`world start valhalla` wakes it again as soon as it is saved)
+        errand filling: Refused: `valhalla` is already going to sleep (`world start valhalla` wakes it again as soon as it is saved)
+        importing: Refused: `valhalla` is already going to sleep (`world start valhalla` wakes it again as soon as it is saved)
+        emptied: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
+        in its archive: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
+        filling: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
+        errand in its archive: Refused: `valhalla` is not awake (start it first: `world start valhalla`)
+        deleting: Refused: `valhalla` is deleted (its last archive is kept for 30 days; create a new world under this name)
         deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
     "#]]).await;
 }
@@ -645,7 +700,7 @@ async fn keep_says_when_the_cap_comes_first() {
 #[tokio::test]
 async fn delete_removes_a_sleeping_world_that_is_archived() {
     in_every_situation(|| delete("valhalla"), expect![[r#"
-        new: `valhalla` is being deleted; it was never played
+        new: `valhalla` is being deleted; it was never played -> nothing
         launching: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
         launched: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
         claimed: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
@@ -664,11 +719,23 @@ async fn delete_removes_a_sleeping_world_that_is_archived() {
         killing: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
         unnamed: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
         unnamed+again: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
-        asleep: `valhalla` is being deleted; its archive a1 is kept
-        failed: `valhalla` is being deleted; it was never played
-        lost: Refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world start valhalla` and `world stop valhalla` make an archive)
-        unsaved: Refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world start valhalla` and `world stop valhalla` make an archive)
-        deleting: `valhalla` is being deleted; its archive a1 is kept
+        asleep: `valhalla` is being deleted; its archive a1 is kept for 30 days -> memory://w1/link/w9
+        failed: `valhalla` is being deleted; it was never played -> nothing
+        lost: Refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world backup valhalla` makes an archive)
+        unsaved: Refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world backup valhalla` makes an archive)
+        backing up: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        backup uploaded: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand launching: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand launched: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand saved: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand uploaded: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand filling: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        importing: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        emptied: `valhalla` is being deleted; its archive a1 is kept for 30 days -> memory://w1/link/w9
+        in its archive: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        filling: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand in its archive: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        deleting: `valhalla` is being deleted; its archive a1 is kept for 30 days -> memory://w1/link/w9
         deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
     "#]]).await;
 }
@@ -699,7 +766,19 @@ async fn delete_wants_the_name_once_more() {
         failed: Refused: deleting `valhalla` removes its files (confirm by its name: `world delete valhalla --confirm valhalla`)
         lost: Refused: deleting `valhalla` removes its files (confirm by its name: `world delete valhalla --confirm valhalla`)
         unsaved: Refused: deleting `valhalla` removes its files (confirm by its name: `world delete valhalla --confirm valhalla`)
-        deleting: `valhalla` is being deleted; its archive a1 is kept
+        backing up: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        backup uploaded: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand launching: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand launched: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand saved: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand uploaded: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand filling: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        importing: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        emptied: Refused: deleting `valhalla` removes its files (confirm by its name: `world delete valhalla --confirm valhalla`)
+        in its archive: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        filling: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand in its archive: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        deleting: `valhalla` is being deleted; its archive a1 is kept for 30 days -> memory://w1/link/w9
         deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
     "#]]).await;
 }
@@ -709,30 +788,42 @@ async fn export_links_to_the_newest_archive() {
     in_every_situation(
         || export(3600),
         expect![[r#"
-            new: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            launching: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            launched: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            claimed: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            awake: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            warned: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            kept: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            asked: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            asked+again: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            saving: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            saved: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            saved+again: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            uploaded: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            rejected: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            ending: archive a1 of `valhalla` (1.4 MB); the link works for 1 h -> memory://w1/a1
-            ending+again: archive a1 of `valhalla` (1.4 MB); the link works for 1 h -> memory://w1/a1
-            killing: archive a1 of `valhalla` (1.4 MB); the link works for 1 h -> memory://w1/a1
-            unnamed: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            unnamed+again: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            asleep: archive a1 of `valhalla` (1.4 MB); the link works for 1 h -> memory://w1/a1
-            failed: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            lost: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            unsaved: NotFound: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            deleting: archive a1 of `valhalla` (1.4 MB); the link works for 1 h -> memory://w1/a1
+            new: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            launching: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            launched: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            claimed: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            awake: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            warned: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            kept: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            asked: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            asked+again: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            saving: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            saved: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            saved+again: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            uploaded: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            rejected: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            ending: `valhalla`: a1 1.4 MB, 20 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            ending+again: `valhalla`: a1 1.4 MB, 21 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            killing: `valhalla`: a1 1.4 MB, 4 min 20 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            unnamed: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            unnamed+again: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            asleep: `valhalla`: a1 1.4 MB, 30 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            failed: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            lost: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            unsaved: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            backing up: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            backup uploaded: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            errand launching: `valhalla`: a1 1.4 MB, 2 min 30 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            errand launched: `valhalla`: a1 1.4 MB, 2 min 31 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            errand saved: `valhalla`: a1 1.4 MB, 2 min 40 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            errand uploaded: `valhalla`: a1 1.4 MB, 2 min 50 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            errand filling: `valhalla`: a2 1.4 MB, 20 s ago, before ann replaced it; the link w9 works for 1 h -> memory://w1/link/w9
+            importing: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            emptied: `valhalla`: a1 1.4 MB, 40 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            in its archive: `valhalla`: a1 1.4 MB, 51 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            filling: `valhalla`: a1 1.4 MB, 1 min 20 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            errand in its archive: `valhalla`: a1 1.4 MB, 51 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+            deleting: `valhalla`: a1 1.4 MB, 2 min 30 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
             deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
         "#]],
     )
@@ -771,6 +862,7 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         name: midgard.clone(),
         game: game_id("valheim"),
         timers: TimerChoices::default(),
+        storage: None,
         port: None,
     };
     let timers = |never_joined, cap| TimerChoices {
@@ -782,7 +874,7 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         ("unknown world", Command::Start(midgard.clone())),
         (
             "unknown world to export",
-            Command::Export(Export { name: midgard, length: Duration::from_secs(60) }),
+            Command::Export(Export { name: midgard, length: Duration::from_secs(60), archive: None }),
         ),
         ("unknown game", Command::Create(Create { game: game_id("tetris"), ..wanted.clone() })),
         ("timer too short", Command::Create(Create { timers: timers(4, 3600), ..wanted.clone() })),
@@ -792,7 +884,12 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         ("name taken", create("valhalla")),
         ("link too short", export(59)),
         ("link too long", export(31 * 24 * 3600)),
-        ("archive not there", export(3600)),
+        (
+            "no such archive",
+            Command::Export(Export { name: name(), length: HOUR, archive: "a9".parse().ok() }),
+        ),
+        ("no such link", Command::Withdraw(Withdraw { name: name(), link: "l9".parse().ok() })),
+        ("nothing uploaded", Command::Import(Import { name: name(), upload: "i9".parse().ok() })),
     ];
     let mut problems = String::new();
     for (what, command) in commands {
@@ -811,7 +908,9 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         name taken: Refused: there is a world `valhalla` already (choose another name, or delete that one first)
         link too short: BadInput: a link cannot last 59 s (choose 1 minute to 30 days)
         link too long: BadInput: a link cannot last 31 d (choose 1 minute to 30 days)
-        archive not there: NotFound: the archive a1 of `valhalla` is not where it was put (look for the file among the archives)
+        no such archive: Refused: `valhalla` has no archive a9 (`world backups valhalla` lists those that it has)
+        no such link: Refused: `valhalla` has no link l9 (`world links valhalla` lists those that it has)
+        nothing uploaded: NotFound: nothing was uploaded to i9, or not all of it (`world import valhalla` gives a link for it)
         no games: NotFound: there is no game `valheim` (the catalogue is empty)
     "#]].assert_eq(&problems);
 }
@@ -830,6 +929,270 @@ async fn a_guild_has_a_hundred_worlds_at_most() {
 fn names_that_are_none_become_problems() {
     let problem = Problem::from(WorldName::parse("Val halla").unwrap_err());
     expect!["BadInput: world name `Val halla` is not valid: use 1 to 32 lower-case letters, digits and inner hyphens, such as `valhalla-2` (nothing was changed)"].assert_eq(&answer(Err(problem)));
+}
+
+// Archives, links and uploads.
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn what_each_command_about_archives_answers() {
+    in_every_situation(|| Command::Backup(name()), expect![[r#"
+        new: Refused: `valhalla` was never started, so there is nothing of it yet (`world start valhalla` makes it)
+        launching: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        launched: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        claimed: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        awake: `valhalla` is being archived while it stays awake; `world backups valhalla` shows it when it is done
+        warned: `valhalla` is being archived while it stays awake; `world backups valhalla` shows it when it is done
+        kept: `valhalla` is being archived while it stays awake; `world backups valhalla` shows it when it is done
+        asked: `valhalla` is being archived already
+        asked+again: `valhalla` is being archived already
+        saving: `valhalla` is being archived already
+        saved: `valhalla` is being archived already
+        saved+again: `valhalla` is being archived already
+        uploaded: `valhalla` is being archived already
+        rejected: `valhalla` is being archived already
+        ending: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        ending+again: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        killing: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        unnamed: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        unnamed+again: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        asleep: `valhalla` is as it was when it was archived last: a1 1.4 MB, 30 s ago, when it went to sleep
+        failed: Refused: `valhalla` was never started, so there is nothing of it yet (`world start valhalla` makes it)
+        lost: `valhalla` is being archived; it stays asleep
+        unsaved: `valhalla` is being archived; it stays asleep
+        backing up: `valhalla` is being archived already; `world backups valhalla` shows it when it is done
+        backup uploaded: `valhalla` is being archived already; `world backups valhalla` shows it when it is done
+        errand launching: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+        errand launched: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+        errand saved: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+        errand uploaded: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+        errand filling: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+        importing: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+        emptied: `valhalla` is as it was when it was archived last: a1 1.4 MB, 40 s ago, when it went to sleep
+        in its archive: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        filling: Refused: `valhalla` is just waking or going to sleep (try again when it is done: `world status valhalla` shows how far it is)
+        errand in its archive: Refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+        deleting: Refused: `valhalla` is deleted (its last archive is kept for 30 days; create a new world under this name)
+        deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
+    "#]]).await;
+    in_every_situation(
+        || Command::Backups(name()),
+        expect![[r#"
+            new: 
+            launching: 
+            launched: 
+            claimed: 
+            awake: 
+            warned: 
+            kept: 
+            asked: 
+            asked+again: 
+            saving: 
+            saved: 
+            saved+again: 
+            uploaded: 
+            rejected: 
+            ending: a1
+            ending+again: a1
+            killing: a1
+            unnamed: 
+            unnamed+again: 
+            asleep: a1
+            failed: 
+            lost: 
+            unsaved: 
+            backing up: 
+            backup uploaded: 
+            errand launching: a1
+            errand launched: a1
+            errand saved: a1
+            errand uploaded: a1
+            errand filling: a2, a1
+            importing: 
+            emptied: a1
+            in its archive: a1
+            filling: a1
+            errand in its archive: a1
+            deleting: a1
+            deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
+        "#]],
+    )
+    .await;
+    let restore = || Command::Restore(Restore { name: name(), archive: "a1".parse().unwrap() });
+    in_every_situation(restore, expect![[r#"
+        new: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        launching: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        launched: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        claimed: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        awake: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        warned: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        kept: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        asked: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        asked+again: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        saving: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        saved: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        saved+again: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        uploaded: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        rejected: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        ending: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        ending+again: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        killing: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        unnamed: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        unnamed+again: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        asleep: `valhalla` is being restored from archive a1; what is there is archived first
+        failed: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        lost: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        unsaved: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        backing up: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        backup uploaded: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        errand launching: `valhalla` is being restored from archive a1; what is there is archived first
+        errand launched: `valhalla` is being restored from archive a1; what is there is archived first
+        errand saved: `valhalla` is being restored from archive a1; what is there is archived first
+        errand uploaded: `valhalla` is being restored from archive a1; what is there is archived first
+        errand filling: `valhalla` is being restored from archive a1; what is there is archived first
+        importing: Refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+        emptied: `valhalla` is being restored from archive a1; what is there is archived first
+        in its archive: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        filling: Refused: `valhalla` is not asleep (stop it first: `world stop valhalla`)
+        errand in its archive: `valhalla` is being restored from archive a1; what is there is archived first
+        deleting: Refused: `valhalla` is deleted (its last archive is kept for 30 days; create a new world under this name)
+        deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
+    "#]]).await;
+    in_every_situation(
+        || Command::Import(Import { name: name(), upload: None }),
+        expect![[r#"
+            new: memory://w1/import/w9 takes an upload for valhalla
+            launching: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            launched: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            claimed: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            awake: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            warned: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            kept: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            asked: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            asked+again: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            saving: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            saved: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            saved+again: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            uploaded: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            rejected: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            ending: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            ending+again: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            killing: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            unnamed: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            unnamed+again: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            asleep: memory://w1/import/w9 takes an upload for valhalla
+            failed: memory://w1/import/w9 takes an upload for valhalla
+            lost: memory://w1/import/w9 takes an upload for valhalla
+            unsaved: memory://w1/import/w9 takes an upload for valhalla
+            backing up: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            backup uploaded: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            errand launching: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            errand launched: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            errand saved: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            errand uploaded: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            errand filling: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            importing: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            emptied: memory://w1/import/w9 takes an upload for valhalla
+            in its archive: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            filling: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            errand in its archive: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            deleting: Refused: `valhalla` is not asleep (`world stop valhalla` puts it to sleep)
+            deleted: NotFound: there is no world `valhalla` (`world list` shows those that are there)
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_is_taken_once_it_is_there_and_then_discarded() {
+    let (memory, driver) = outside("asleep").await;
+    let import = || Command::Import(Import { name: name(), upload: "i1".parse().ok() });
+    let early = run(import(), "ann", 1000, &driver).await;
+    memory.lock().received.insert("i1".parse().unwrap());
+    let taken = run(import(), "ann", 1001, &driver).await;
+    expect![[r#"
+        NotFound: nothing was uploaded to i1, or not all of it (`world import valhalla` gives a link for it)
+        `valhalla` takes what was uploaded; what is there is archived first"#]]
+    .assert_eq(&format!("{early}\n{taken}"));
+    happen(&driver, "1002 launched; 1010 claimed; 1020 uploaded a2; 1030 checked a2").await;
+    let source = driver.source(&id(), Generation(2), at(1031)).await.unwrap();
+    assert_eq!((source.archive, source.link.url.as_str()), (None, "memory://w1/import/i1"));
+    happen(&driver, "1040 filled; 1050 gone").await;
+    memory.work(&driver, at(1051)).await;
+    assert!(memory.lock().received.is_empty());
+    assert!(driver.source(&id(), Generation(2), at(1052)).await.is_err(), "the launch is over");
+}
+
+#[tokio::test]
+async fn a_restore_gets_its_archive_and_a_world_in_its_archive_its_newest() {
+    let (memory, driver) = outside("errand filling").await;
+    upload(&memory, "uploaded a1");
+    let source = driver.source(&id(), Generation(2), at(1031)).await.unwrap();
+    assert_eq!(source.archive.unwrap().id.as_str(), "a1");
+    let (memory, driver) = outside("filling").await;
+    assert!(driver.source(&id(), Generation(3), at(931)).await.is_err(), "it is not where it was put");
+    upload(&memory, "uploaded a1");
+    let source = driver.source(&id(), Generation(3), at(931)).await.unwrap();
+    assert_eq!(source.archive.unwrap().id.as_str(), "a1");
+    assert!(driver.source(&id(), Generation(2), at(931)).await.is_err(), "another launch");
+}
+
+#[tokio::test]
+async fn a_link_counts_its_downloads_until_it_is_withdrawn_or_expires() {
+    let (memory, driver) = outside("asleep").await;
+    upload(&memory, "uploaded a1");
+    let said = run(export(3600), "ann", 1000, &driver).await;
+    let follow = |link: &str, second| {
+        let (driver, link) = (driver.clone(), link.parse().unwrap());
+        async move { driver.download(&id(), &link, at(second)).await.unwrap() }
+    };
+    assert!(matches!(follow("w9", 1001).await, Download::At(link) if link.url == "memory://w1/a1"));
+    assert!(matches!(follow("w9", 1002).await, Download::At(link) if link.expires == at(1902)));
+    assert_eq!(follow("w8", 1002).await, Download::Gone);
+    assert_eq!(follow("w9", 4600).await, Download::Gone, "expired");
+    let listed = run(Command::Links(name()), "ann", 1003, &driver).await;
+    let (world, _) = driver.store.load(&id()).await.unwrap();
+    assert_eq!(world.vault.links[0].downloads, 2);
+    let withdrawn =
+        run(Command::Withdraw(Withdraw { name: name(), link: "w9".parse().ok() }), "ann", 1004, &driver);
+    expect![[r#"
+        `valhalla`: a1 1.4 MB, 2 min 10 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+        `valhalla`: a1 1.4 MB, 2 min 13 s ago, when it went to sleep; the link w9 works for 59 min -> memory://w1/link/w9
+        link w9 of `valhalla` works no more"#]].assert_eq(&format!("{said}\n{listed}\n{}", withdrawn.await));
+    assert_eq!(follow("w9", 1005).await, Download::Gone);
+}
+
+#[tokio::test]
+async fn an_awake_world_is_exported_without_being_stopped() {
+    let (memory, driver) = outside("awake").await;
+    let task: TaskId = "t1".parse().unwrap();
+    let running = RunningTask { task: task.clone(), world: id(), generation: Generation(1) };
+    memory.lock().tasks.insert(task.to_string(), (running, None));
+    let said = run(export(3600), "ann", 700, &driver).await;
+    let link = "w9".parse().unwrap();
+    assert_eq!(driver.download(&id(), &link, at(701)).await, Ok(Download::NotYet));
+    let at_700 = event("backedup 700 b1 @1", &world());
+    let Event::BackedUp { archive, .. } = &at_700 else { panic!() };
+    memory.lock().archives.insert("b1".into(), archive.clone());
+    driver.apply(&id(), &[at_700], at(710)).await.unwrap();
+    memory.work(&driver, at(711)).await;
+    assert!(matches!(driver.download(&id(), &link, at(712)).await, Ok(Download::At(_))));
+    assert_eq!(state(&driver).await, "awake");
+    expect!["`valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9"].assert_eq(&said);
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_removed_even_if_it_takes_a_sweep() {
+    let (memory, driver) = outside("deleting").await;
+    upload(&memory, "uploaded a1");
+    driver.sweep(at(1100)).await.unwrap();
+    assert!(memory.lock().archives.contains_key("a1"));
+    for _ in 0..2 {
+        driver.sweep(at(1100 + 31 * 24 * 3600)).await.unwrap();
+    }
+    assert!(memory.lock().archives.is_empty());
+    assert_eq!(driver.store.unsettled().await, Ok(vec![]));
 }
 
 // How it is asked and answered.
@@ -865,6 +1228,16 @@ fn answer(answer: Result<Reply, Problem>) -> String {
         Ok(Reply::Worlds(worlds)) => names(worlds.iter().map(|w| w.name.to_string()).collect()),
         Ok(Reply::Games(games)) => names(games.into_iter().map(|g| g.name).collect()),
         Ok(Reply::Sessions(world)) => format!("{} sessions", world.last.iter().chain(&world.past).count()),
+        Ok(Reply::Deleted { link, text, .. }) => {
+            format!("{text} -> {}", link.map_or("nothing".into(), |link| link.url))
+        }
+        Ok(Reply::Links(_, links)) => {
+            names(links.into_iter().map(|l| format!("{} -> {}", l.text, l.url)).collect())
+        }
+        Ok(Reply::Backups(world)) => {
+            names(world.vault.kept.iter().map(|kept| kept.archive.id.to_string()).collect())
+        }
+        Ok(Reply::Inbox(inbox)) => format!("{} takes an upload for {}", inbox.url, inbox.name),
         Ok(Reply::Access(rules)) => format!("{rules:?}"),
         Ok(Reply::Help) => "help".into(),
         Err(Problem { kind, text, hint, .. }) => format!("{kind:?}: {text} ({hint})"),
@@ -885,7 +1258,13 @@ fn context(by: &str, second: u64) -> Context {
 
 fn create(name: &str) -> Command {
     let name = WorldName::parse(name).unwrap();
-    Command::Create(Create { name, game: game_id("valheim"), timers: TimerChoices::default(), port: None })
+    Command::Create(Create {
+        name,
+        game: game_id("valheim"),
+        timers: TimerChoices::default(),
+        storage: None,
+        port: None,
+    })
 }
 
 fn keep(seconds: u64) -> Command {
@@ -897,7 +1276,7 @@ fn delete(typed: &str) -> Command {
 }
 
 fn export(seconds: u64) -> Command {
-    Command::Export(Export { name: name(), length: Duration::from_secs(seconds) })
+    Command::Export(Export { name: name(), length: Duration::from_secs(seconds), archive: None })
 }
 
 fn start(by: &str) -> [Event; 1] {
@@ -968,6 +1347,7 @@ fn valheim() -> Game {
         memory_mib: 4096,
         ports: vec![port("game", 2456), port("query", 2457)],
         save: Save { paths: vec!["worlds".into()], exclude: vec![] },
+        import: None,
         stop: Stop { signal: Signal::Int, grace: Duration::from_secs(120) },
         ready: Ready { typical: Duration::from_secs(60), limit: Duration::from_secs(600) },
         timers: Timers::DEFAULT,

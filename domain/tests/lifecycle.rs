@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use domain::{
     Timestamp,
-    effect::{Effect, Notice, Orders, effects, orders},
+    effect::{Effect, Files, Notice, Orders, effects, orders},
     event::Event,
     lifecycle::step,
+    vault::{LinkOf, Litter},
     words,
-    world::{Force, Generation, Proof, StartStep, State, StopStep, Then, World},
+    world::{BackupStep, Force, Generation, Proof, StartStep, State, StopStep, Then, World},
 };
 use expect_test::{Expect, expect};
 use situations::{SITUATIONS, at, event, situation, steps, world};
@@ -384,7 +385,7 @@ fn a_task_that_is_gone_ends_the_launch_in_every_situation() {
             saved: asleep: stopped, asked for by bob, but not archived: its task broke down: exit code 139; its files are in its directory | tell asleep | order: abandon
             saved+again: launching, due 1022 | launch 2, tell waking for cyd | order: run
             uploaded: =
-            rejected: asleep: stopped, asked for by bob, but not archived: its task broke down: exit code 139; its files are in its directory | tell asleep | order: abandon
+            rejected: asleep: stopped, asked for by bob, but not archived: its task broke down: exit code 139; its files are in its directory | tell asleep, remove archive a1 | order: abandon
             ending: asleep: saved and archived, asked for by bob | tell asleep | order: abandon
             ending+again: launching, due 1052 | launch 2, tell waking for cyd | order: run
             killing: asleep: saved and archived, asked for by bob | tell asleep | order: abandon
@@ -394,6 +395,18 @@ fn a_task_that_is_gone_ends_the_launch_in_every_situation() {
             failed: refused: launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)
             lost: refused: launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)
             unsaved: refused: launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)
+            backing up: asleep: the last launch was lost: its task broke down: exit code 139; its files are in its directory | tell asleep | order: abandon
+            backup uploaded: asleep: the last launch was lost: its task broke down: exit code 139; its files are in its directory | tell asleep, remove archive b1 | order: abandon
+            errand launching: =
+            errand launched: asleep: it was not restored from archive a1 and is as it was: its task broke down: exit code 139 | tell asleep | order: abandon
+            errand saved: asleep: it was not restored from archive a1 and is as it was: its task broke down: exit code 139 | tell asleep | order: abandon
+            errand uploaded: =
+            errand filling: asleep: the last launch was lost: its task broke down: exit code 139 while its directory was filled; its files are in its directory | tell asleep | order: abandon
+            importing: asleep: the last launch was lost: its task broke down: exit code 139 while its directory was filled; its files are in its directory | tell asleep | order: abandon
+            emptied: refused: launch 2 of `valhalla` is not the current one (the watchdog of that launch shall end)
+            in its archive: asleep: the last start failed: its task broke down: exit code 139 | tell asleep | order: abandon
+            filling: asleep: the last start failed: its task broke down: exit code 139 | tell asleep | order: abandon
+            errand in its archive: asleep: it was not restored from archive a1 and is as it was: its task broke down: exit code 139 | tell asleep | order: abandon
             deleting: refused: launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)
             deleted: refused: launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)
         "#]],
@@ -493,6 +506,387 @@ fn a_task_that_is_gone_before_it_has_saved_is_started_again_where_somebody_asked
     );
 }
 
+// Archives that are asked for, and what is put in a world's place.
+
+#[test]
+fn an_archive_is_made_while_people_play() {
+    after(
+        "awake",
+        "700 backup bob; 701 backup cyd; 720 backedup 700 b1; 721 checked b1; 722 backedup 700 b1; 800 stop bob",
+        expect![[r#"
+            700 backup bob: awake, 2 players, archive wanted (asked for by bob), due 43590 | order: run, archive of 700
+            701 backup cyd: =
+            720 backedup 700 b1: awake, 2 players, archive b1 uploaded, due 43590 | observe t1, tell awake, check b1 | order: run
+            721 checked b1: awake, 2 players, archive b1 made, due 43590 | observe t1, tell awake
+            722 backedup 700 b1: =
+            800 stop bob: asked to stop, asked for by bob, due 980 | observe t1, tell stopping | order: stop
+        "#]],
+    );
+}
+
+#[test]
+fn an_archive_is_made_on_schedule_while_somebody_plays() {
+    after(
+        "awake",
+        "3000 seen 1; 3690 seen 1; 3700 backedup 3690 b1; 3701 unwhole b1; 5000 seen 1; 7289 seen 1; 7290 seen 0;
+         7291 seen 1; 10891 seen 1",
+        expect![[r#"
+            3000 seen 1: awake, 1 player, due 43590
+            3690 seen 1: awake, 1 player, archive wanted (while it was played), due 43590 | order: run, archive of 3690
+            3700 backedup 3690 b1: awake, 1 player, archive b1 uploaded, due 43590 | observe t1, tell awake, check b1 | order: run
+            3701 unwhole b1: awake, 1 player, no archive: it did not arrive whole, due 43590 | observe t1, tell awake, remove archive b1
+            5000 seen 1: awake, 1 player, no archive: it did not arrive whole, due 43590
+            7289 seen 1: awake, 1 player, no archive: it did not arrive whole, due 43590
+            7290 seen 0: awake, nobody on, no archive: it did not arrive whole, due 43590
+            7291 seen 1: awake, 1 player, archive wanted (while it was played), due 43590 | order: run, archive of 7291
+            10891 seen 1: awake, 1 player, archive wanted (while it was played), due 43590 | order: run, archive of 10891
+        "#]],
+    );
+}
+
+#[test]
+fn an_archive_that_does_not_come_in_time_is_given_up_and_one_that_stopping_overtakes_is_removed() {
+    after(
+        "awake",
+        "700 backup bob; 4299 seen 0; 4300 seen 0; 4301 backedup 700 b1",
+        expect![[r#"
+        700 backup bob: awake, 2 players, archive wanted (asked for by bob), due 43590 | order: run, archive of 700
+        4299 seen 0: awake, nobody on, archive wanted (asked for by bob), due 43590
+        4300 seen 0: awake, nobody on, no archive: it took too long, due 43590 | order: run
+        4301 backedup 700 b1: =
+    "#]],
+    );
+    after(
+        "awake",
+        "700 backup bob; 710 backedup 700 b1; 720 began left",
+        expect![[r#"
+            700 backup bob: awake, 2 players, archive wanted (asked for by bob), due 43590 | order: run, archive of 700
+            710 backedup 700 b1: awake, 2 players, archive b1 uploaded, due 43590 | observe t1, tell awake, check b1 | order: run
+            720 began left: saving, since the last player has left, due 1320 | observe t1, tell stopping, remove archive b1 | order: stop
+        "#]],
+    );
+}
+
+#[test]
+fn a_sleeping_world_is_archived_where_it_is_not_yet() {
+    changes_nothing("asleep", "1000 backup ann");
+    after(
+        "unsaved",
+        "1000 backup ann; 1001 launched; 1005 claimed; 1010 uploaded a2; 1011 checked a2; 1020 gone",
+        expect![[r#"
+            1000 backup ann: launching, due 1180 | launch 2, tell Backup for ann | order: run
+            1001 launched: launched t2, due 1481 | observe t2, tell Backup for ann
+            1005 claimed: saved (untouched), asked for by ann, due 11805 | order: stop
+            1010 uploaded a2: uploaded a2, asked for by ann, due 1910 | check a2, tell Backup for ann
+            1011 checked a2: ending t2, archived, due 1251 | end t2, observe t2 | order: end
+            1020 gone: asleep: archived | tell asleep | order: abandon
+        "#]],
+    );
+    after(
+        "new",
+        "1 backup ann",
+        expect![[r#"
+        1 backup ann: refused: `valhalla` was never started, so there is nothing of it yet (`world start valhalla` makes it)
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_there_is_archived_before_another_archive_takes_its_place() {
+    after(
+        "asleep",
+        "1000 restore ann a1; 1000 start bob; 1000 restore bob a1; 1000 backup bob; 1001 launched; 1010 claimed;
+         1011 began left; 1011 saved fresh; 1020 uploaded a2; 1021 unwhole a2; 1022 uploaded a3; 1023 checked a3;
+         1024 start bob; 1030 filled; 1040 gone",
+        expect![[r#"
+            1000 restore ann a1: launching, due 1180 | launch 2, tell Restore(ArchiveId("a1")) for ann | order: run
+            1000 start bob: refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+            1000 restore bob a1: =
+            1000 backup bob: refused: `valhalla` is being worked on (`world status valhalla` shows how far it is; it takes a minute or two)
+            1001 launched: launched t2, due 1481 | observe t2, tell Restore(ArchiveId("a1")) for ann
+            1010 claimed: saved (untouched), asked for by ann, due 11810 | order: stop
+            1011 began left: =
+            1011 saved fresh: =
+            1020 uploaded a2: uploaded a2, asked for by ann, due 1920 | check a2, tell Restore(ArchiveId("a1")) for ann
+            1021 unwhole a2: rejected a2, asked for by ann, due 11821 | observe t2, tell Restore(ArchiveId("a1")) for ann, remove archive a2 | order: upload again, not a2
+            1022 uploaded a3: uploaded a3, asked for by ann, due 1922 | check a3, tell Restore(ArchiveId("a1")) for ann, remove archive a2 | order: stop
+            1023 checked a3: to be filled, asked for by ann, due 11823 | observe t2, tell Restore(ArchiveId("a1")) for ann, remove archive a2 | order: fill
+            1024 start bob: to be filled, asked for by ann, then started for bob, due 11823
+            1030 filled: ending t2, restored from archive a1: a world, then started for bob, due 1270 | end t2, observe t2, remove archive a2 | order: end
+            1040 gone: launching, due 1220 | launch 3, tell waking for bob, remove archive a2 | order: run
+        "#]],
+    );
+}
+
+#[test]
+fn what_could_not_be_put_in_its_place_leaves_a_world_as_it_was() {
+    after(
+        "errand filling",
+        "1040 notfilled; 1050 gone",
+        expect![[r#"
+        1040 notfilled: ending t2, it was not restored from archive a1 and is as it was: the disk is full, due 1280 | end t2, observe t2 | order: end
+        1050 gone: asleep: it was not restored from archive a1 and is as it was: the disk is full | tell asleep | order: abandon
+    "#]],
+    );
+    after(
+        "errand filling",
+        "1040 gone oom",
+        expect![[r#"
+            1040 gone oom: asleep: the last launch was lost: its task ran out of memory while its directory was filled; its files are in its directory | tell asleep | order: abandon
+        "#]],
+    );
+    after(
+        "errand saved",
+        "1040 unarchived; 1050 gone",
+        expect![[r#"
+        1040 unarchived: ending t2, it was not restored from archive a1 and is as it was: the disk is full, due 1280 | end t2, observe t2 | order: end
+        1050 gone: asleep: it was not restored from archive a1 and is as it was: the disk is full | tell asleep | order: abandon
+    "#]],
+    );
+    after(
+        "errand launching",
+        "1005 stop bob; 1300 gone never nothing",
+        expect![[r#"
+        1005 stop bob: ending an unnamed task, bob put it back to sleep before it was awake, due 1245 | find launch 2 | order: end
+        1300 gone never nothing: asleep: bob put it back to sleep before it was awake | tell asleep | order: abandon
+    "#]],
+    );
+    after(
+        "asleep",
+        "1000 restore ann a9",
+        expect![[r#"
+        1000 restore ann a9: refused: `valhalla` has no archive a9 (`world backups valhalla` lists those that it has)
+    "#]],
+    );
+    after(
+        "awake",
+        "1000 restore ann a1",
+        expect![[r#"
+        1000 restore ann a1: refused: `valhalla` has no archive a1 (`world backups valhalla` lists those that it has)
+    "#]],
+    );
+}
+
+#[test]
+fn a_new_world_is_filled_by_what_was_uploaded() {
+    after(
+        "new",
+        "0 import ann; 1 launched; 30 claimed; 60 filled; 70 gone; 80 delete ann valhalla",
+        expect![[r#"
+            0 import ann: launching, due 180 | launch 1, tell Import(ImportId("i1")) for ann | order: run
+            1 launched: launched t1, due 481 | observe t1, tell Import(ImportId("i1")) for ann
+            30 claimed: to be filled, asked for by ann, due 10830 | order: fill
+            60 filled: ending t1, replaced by what was uploaded: a world, due 300 | end t1, observe t1, discard upload i1 | order: end
+            70 gone: asleep: replaced by what was uploaded: a world | tell asleep, discard upload i1 | order: abandon
+            80 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world backup valhalla` makes an archive)
+        "#]],
+    );
+}
+
+#[test]
+fn a_world_that_lives_in_its_archive_is_filled_at_its_start_and_cleared_at_its_end() {
+    after(
+        "in its archive",
+        "930 claimed; 940 filled; 941 claimed; 990 ready; 2000 stop ann; 2001 began left; 2002 saved fresh;
+         2010 uploaded a2; 2011 checked a2; 2020 gone",
+        expect![[r#"
+            930 claimed: filled by t3, due 11730 | order: fill
+            940 filled: claimed by t3, due 2740 | order: run
+            941 claimed: =
+            990 ready: awake, players unknown: not looked yet, due 44490 | observe t3, tell awake
+            2000 stop ann: asked to stop, asked for by ann, due 2180 | observe t3, tell stopping | order: stop
+            2001 began left: saving, asked for by ann, due 2601
+            2002 saved fresh: saved (fresh), asked for by ann, due 12802
+            2010 uploaded a2: uploaded a2, asked for by ann, due 2910 | check a2, tell stopping
+            2011 checked a2: ending t3, saved and archived, asked for by ann, due 2251 | end t3, observe t3 | order: end, clear
+            2020 gone: asleep: saved and archived, asked for by ann | tell asleep | order: abandon
+        "#]],
+    );
+    after(
+        "errand in its archive",
+        "910 claimed; 920 notfilled; 930 gone",
+        expect![[r#"
+            910 claimed: to be filled, asked for by ann, due 11710 | order: fill
+            920 notfilled: ending t3, it was not restored from archive a1 and is as it was: the disk is full, due 1160 | end t3, observe t3 | order: end, clear
+            930 gone: asleep: it was not restored from archive a1 and is as it was: the disk is full | tell asleep | order: abandon
+        "#]],
+    );
+    after(
+        "filling",
+        "940 notfilled; 950 gone",
+        expect![[r#"
+            940 notfilled: ending t3, the last start failed: the disk is full, due 1180 | end t3, observe t3 | order: end, clear
+            950 gone: asleep: the last start failed: the disk is full | tell asleep | order: abandon
+        "#]],
+    );
+    after(
+        "filling",
+        "940 stop bob; 950 gone",
+        expect![[r#"
+            940 stop bob: ending t3, bob put it back to sleep before it was awake, due 1180 | end t3, observe t3 | order: end, clear
+            950 gone: asleep: bob put it back to sleep before it was awake | tell asleep | order: abandon
+        "#]],
+    );
+}
+
+#[test]
+fn an_emptied_world_is_filled_whatever_is_set_since() {
+    after(
+        "emptied",
+        "900 set directory; 901 start ann; 902 launched; 903 claimed; 904 filled; 905 ready; 906 stop ann; 907 began left;
+         908 saved fresh; 909 uploaded a2; 910 checked a2; 911 gone; 912 start ann; 913 launched; 914 claimed",
+        expect![[r#"
+            900 set directory: asleep: saved and archived, asked for by ann
+            901 start ann: launching, due 1081 | launch 3, tell waking for ann | order: run
+            902 launched: launched t3, due 1382 | observe t3, tell waking for ann
+            903 claimed: filled by t3, due 11703 | order: fill
+            904 filled: claimed by t3, due 2704 | order: run
+            905 ready: awake, players unknown: not looked yet, due 44405 | observe t3, tell awake
+            906 stop ann: asked to stop, asked for by ann, due 1086 | observe t3, tell stopping | order: stop
+            907 began left: saving, asked for by ann, due 1507
+            908 saved fresh: saved (fresh), asked for by ann, due 11708
+            909 uploaded a2: uploaded a2, asked for by ann, due 1809 | check a2, tell stopping
+            910 checked a2: ending t3, saved and archived, asked for by ann, due 1150 | end t3, observe t3 | order: end
+            911 gone: asleep: saved and archived, asked for by ann | tell asleep | order: abandon
+            912 start ann: launching, due 1092 | launch 4, tell waking for ann | order: run
+            913 launched: launched t4, due 1393 | observe t4, tell waking for ann
+            914 claimed: claimed by t4, due 2714
+        "#]],
+    );
+}
+
+#[test]
+fn a_world_whose_storage_is_changed_while_it_sleeps_keeps_what_is_in_its_directory() {
+    after(
+        "asleep",
+        "900 set archive; 901 start ann; 902 launched; 903 claimed; 904 stop ann; 905 gone oom; 906 start ann; 907 launched;
+         908 claimed",
+        expect![[r#"
+            900 set archive: asleep: saved and archived, asked for by bob
+            901 start ann: launching, due 1081 | launch 2, tell waking for ann | order: run
+            902 launched: launched t2, due 1382 | observe t2, tell waking for ann
+            903 claimed: claimed by t2, due 2703
+            904 stop ann: asked to stop, asked for by ann, due 1084 | observe t2, tell stopping | order: stop
+            905 gone oom: asleep: the last launch was lost: its task ran out of memory before it had saved; its files are in its directory | tell asleep | order: abandon
+            906 start ann: launching, due 1086 | launch 3, tell waking for ann | order: run
+            907 launched: launched t3, due 1387 | observe t3, tell waking for ann
+            908 claimed: claimed by t3, due 2708
+        "#]],
+    );
+}
+
+#[test]
+fn a_host_that_ends_the_task_before_its_directory_is_filled_saves_nothing() {
+    after(
+        "filling",
+        "940 began reclaimed; 941 saved untouched; 942 uploaded a2; 943 gone",
+        expect![[r#"
+        940 began reclaimed: ending t3, the last start failed: it was stopped before its directory was filled, due 1180 | end t3, observe t3 | order: end, clear
+        941 saved untouched: =
+        942 uploaded a2: =
+        943 gone: asleep: the last start failed: it was stopped before its directory was filled | tell asleep | order: abandon
+    "#]],
+    );
+}
+
+#[test]
+fn what_was_not_archived_is_not_filled_over() {
+    after(
+        "unsaved",
+        "1000 set archive; 1001 start ann; 1002 launched; 1030 claimed; 1090 ready; 2000 stop ann; 2001 began left;
+         2002 saved fresh; 2003 unarchived; 2010 gone; 3000 start ann; 3001 launched; 3002 claimed",
+        expect![[r#"
+            1000 set archive: asleep: stopped, asked for by bob, but not archived: the disk is full; its files are in its directory
+            1001 start ann: launching, due 1181 | launch 2, tell waking for ann | order: run
+            1002 launched: launched t2, due 1482 | observe t2, tell waking for ann
+            1030 claimed: claimed by t2, due 2830
+            1090 ready: awake, players unknown: not looked yet, due 44590 | observe t2, tell awake
+            2000 stop ann: asked to stop, asked for by ann, due 2180 | observe t2, tell stopping | order: stop
+            2001 began left: saving, asked for by ann, due 2601
+            2002 saved fresh: saved (fresh), asked for by ann, due 12802
+            2003 unarchived: ending t2, stopped, asked for by ann, but not archived: the disk is full; its files are in its directory, due 2243 | end t2, observe t2 | order: end
+            2010 gone: asleep: stopped, asked for by ann, but not archived: the disk is full; its files are in its directory | tell asleep | order: abandon
+            3000 start ann: launching, due 3180 | launch 3, tell waking for ann | order: run
+            3001 launched: launched t3, due 3481 | observe t3, tell waking for ann
+            3002 claimed: claimed by t3, due 4802
+        "#]],
+    );
+}
+
+#[test]
+fn what_has_not_changed_is_not_archived_again() {
+    after(
+        "asleep",
+        "1000 start ann; 1001 launched; 1030 claimed; 1090 ready; 2000 stop ann; 2001 began left; 2002 saved untouched;
+         2003 unchanged a9; 2004 unchanged a9; 2005 unchanged a1; 2010 gone",
+        expect![[r#"
+            1000 start ann: launching, due 1180 | launch 2, tell waking for ann | order: run
+            1001 launched: launched t2, due 1481 | observe t2, tell waking for ann
+            1030 claimed: claimed by t2, due 2830
+            1090 ready: awake, players unknown: not looked yet, due 44590 | observe t2, tell awake
+            2000 stop ann: asked to stop, asked for by ann, due 2180 | observe t2, tell stopping | order: stop
+            2001 began left: saving, asked for by ann, due 2601
+            2002 saved untouched: saved (untouched), asked for by ann, due 12802
+            2003 unchanged a9: rejected a9, asked for by ann, due 12803 | order: upload again, not a9
+            2004 unchanged a9: =
+            2005 unchanged a1: ending t2, saved and archived, asked for by ann, due 2245 | end t2, observe t2 | order: end
+            2010 gone: asleep: saved and archived, asked for by ann | tell asleep | order: abandon
+        "#]],
+    );
+}
+
+#[test]
+fn a_link_leads_to_the_newest_state() {
+    let of = |name: &str| {
+        let (world, at) = situation(name);
+        let asked = step(&world, event("export ann", &world), self::at(at + 5));
+        asked.map(|world| world.vault.links[0].of.clone()).map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(of("asleep"), Ok(LinkOf::Archive("a1".parse().unwrap())));
+    assert_eq!((of("awake"), of("saved")), (Ok(LinkOf::Next), Ok(LinkOf::Next)));
+    assert_eq!(of("errand saved"), Ok(LinkOf::Archive("a1".parse().unwrap())), "nobody played since");
+    assert_eq!(of("launching"), Err("there is no archive of `valhalla` yet".into()));
+}
+
+#[test]
+fn a_link_to_what_is_being_made_leads_to_it_or_says_why_not() {
+    let of = |name: &str, script: &str| {
+        let mut world = situation(name).0;
+        for (second, text) in steps(script) {
+            world = step(&world, event(text, &world), at(second)).unwrap();
+        }
+        world.vault.links[0].of.clone()
+    };
+    let made = LinkOf::Archive("b1".parse().unwrap());
+    assert_eq!(of("awake", "700 export ann; 710 backedup 700 b1; 711 checked b1"), made);
+    assert_eq!(
+        of("awake", "700 export ann; 710 stop bob; 711 saved fresh; 712 uploaded b1; 713 checked b1"),
+        made
+    );
+    assert_eq!(
+        of("awake", "700 export ann; 710 notbackedup 700"),
+        LinkOf::Nothing("the disk is full".into())
+    );
+    assert_eq!(
+        of("awake", "700 export ann; 710 gone oom"),
+        LinkOf::Nothing("its task ran out of memory".into())
+    );
+}
+
+#[test]
+fn the_last_archive_of_a_deleted_world_is_kept_for_30_days() {
+    after(
+        "deleting",
+        "1001 erased; 2592000 tick; 2593001 tick; 2593002 removed a1",
+        expect![[r#"
+        1001 erased: deleted for ann, due 2593001 | tell deleted
+        2592000 tick: =
+        2593001 tick: deleted for ann | tell deleted, remove archive a1
+        2593002 removed a1: deleted for ann | tell deleted
+    "#]],
+    );
+}
+
 // The archive.
 
 #[test]
@@ -515,12 +909,12 @@ fn an_archive_that_is_not_whole_is_uploaded_again() {
         "870 unwhole a1; 875 uploaded a1; 876 checked a1; 900 uploaded a2; 901 checked a1;
          902 checked a2",
         expect![[r#"
-            870 unwhole a1: rejected a1, asked for by bob, due 11670 | observe t1, tell stopping | order: upload again, not a1
+            870 unwhole a1: rejected a1, asked for by bob, due 11670 | observe t1, tell stopping, remove archive a1 | order: upload again, not a1
             875 uploaded a1: =
             876 checked a1: =
-            900 uploaded a2: uploaded a2, asked for by bob, due 1800 | check a2, tell stopping | order: stop
+            900 uploaded a2: uploaded a2, asked for by bob, due 1800 | check a2, tell stopping, remove archive a1 | order: stop
             901 checked a1: =
-            902 checked a2: ending t1, saved and archived, asked for by bob, due 1142 | end t1, observe t1 | order: end
+            902 checked a2: ending t1, saved and archived, asked for by bob, due 1142 | end t1, observe t1, remove archive a1 | order: end
         "#]],
     );
 }
@@ -532,11 +926,11 @@ fn an_archive_that_is_never_whole_is_uploaded_as_often_as_the_watchdog_tries() {
         "rejected",
         "880 uploaded a2; 890 unwhole a2; 9000 uploaded a3; 9010 unwhole a3; 9020 unarchived",
         expect![[r#"
-            880 uploaded a2: uploaded a2, asked for by bob, due 1780 | check a2, tell stopping | order: stop
-            890 unwhole a2: rejected a2, asked for by bob, due 11690 | observe t1, tell stopping | order: upload again, not a2
-            9000 uploaded a3: uploaded a3, asked for by bob, due 9900 | check a3, tell stopping | order: stop
-            9010 unwhole a3: rejected a3, asked for by bob, due 19810 | observe t1, tell stopping | order: upload again, not a3
-            9020 unarchived: ending t1, stopped, asked for by bob, but not archived: the disk is full; its files are in its directory, due 9260 | end t1, observe t1 | order: end
+            880 uploaded a2: uploaded a2, asked for by bob, due 1780 | check a2, tell stopping, remove archive a1 | order: stop
+            890 unwhole a2: rejected a2, asked for by bob, due 11690 | observe t1, tell stopping, remove archive a1, remove archive a2 | order: upload again, not a2
+            9000 uploaded a3: uploaded a3, asked for by bob, due 9900 | check a3, tell stopping, remove archive a1, remove archive a2 | order: stop
+            9010 unwhole a3: rejected a3, asked for by bob, due 19810 | observe t1, tell stopping, remove archive a1, remove archive a2, remove archive a3 | order: upload again, not a3
+            9020 unarchived: ending t1, stopped, asked for by bob, but not archived: the disk is full; its files are in its directory, due 9260 | end t1, observe t1, remove archive a1, remove archive a2, remove archive a3 | order: end
         "#]],
     );
 }
@@ -549,14 +943,14 @@ fn a_watchdog_that_gives_up_on_archiving_leaves_the_files_where_they_are() {
         expect![[r#"
             850 unarchived: ending t1, stopped, asked for by bob, but not archived: the disk is full; its files are in its directory, due 1090 | end t1, observe t1 | order: end
             860 gone: asleep: stopped, asked for by bob, but not archived: the disk is full; its files are in its directory | tell asleep | order: abandon
-            861 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world start valhalla` and `world stop valhalla` make an archive)
+            861 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world backup valhalla` makes an archive)
         "#]],
     );
     after(
         "rejected",
         "880 unarchived",
         expect![[r#"
-            880 unarchived: ending t1, stopped, asked for by bob, but not archived: the disk is full; its files are in its directory, due 1120 | end t1, observe t1 | order: end
+            880 unarchived: ending t1, stopped, asked for by bob, but not archived: the disk is full; its files are in its directory, due 1120 | end t1, observe t1, remove archive a1 | order: end
         "#]],
     );
     after(
@@ -581,9 +975,9 @@ fn a_game_that_ended_by_itself_and_was_never_archived_keeps_its_files() {
             1003 began ended: saving, since the game ended by itself (exit code 1), due 1603 | observe t2, tell stopping | order: stop
             1004 saved missing: saved (unproven: the save files are old), since the game ended by itself (exit code 1), due 11804
             1005 uploaded a2: uploaded a2, since the game ended by itself (exit code 1), due 1905 | check a2, tell stopping
-            1006 unwhole a2: rejected a2, since the game ended by itself (exit code 1), due 11806 | observe t2, tell stopping | order: upload again, not a2
-            1007 unarchived: ending t2, stopped, since the game ended by itself (exit code 1), but not archived: the disk is full; its files are in its directory, due 1247 | end t2, observe t2 | order: end
-            1008 gone: asleep: stopped, since the game ended by itself (exit code 1), but not archived: the disk is full; its files are in its directory | tell asleep | order: abandon
+            1006 unwhole a2: rejected a2, since the game ended by itself (exit code 1), due 11806 | observe t2, tell stopping, remove archive a2 | order: upload again, not a2
+            1007 unarchived: ending t2, stopped, since the game ended by itself (exit code 1), but not archived: the disk is full; its files are in its directory, due 1247 | end t2, observe t2, remove archive a2 | order: end
+            1008 gone: asleep: stopped, since the game ended by itself (exit code 1), but not archived: the disk is full; its files are in its directory | tell asleep, remove archive a2 | order: abandon
         "#]],
     );
 }
@@ -620,7 +1014,19 @@ fn every_situation_has_its_deadline_and_what_happens_then() {
         killing at 1170: ending t1, saved and archived, asked for by bob, due 1230
         unnamed at 245: asleep: bob put it back to sleep before it was awake
         unnamed+again at 245: launching, due 425
+        backing up at 43590: asked to stop, since it has run for its longest time, due 43770
+        backup uploaded at 43590: asked to stop, since it has run for its longest time, due 43770
+        errand launching at 1180: ending an unnamed task, it was not restored from archive a1 and is as it was: no task could be started in time, due 1420
+        errand launched at 1481: ending t2, it was not restored from archive a1 and is as it was: its task was started but its watchdog was never heard of, due 1721
+        errand saved at 11810: ending t2, it was not restored from archive a1 and is as it was: the archive was not confirmed in time, due 12050
+        errand uploaded at 1920: ending t2, it was not restored from archive a1 and is as it was: the archive was not confirmed in time, due 2160
+        errand filling at 11830: ending t2, the last launch was lost: its directory was not filled in time; its files are in its directory, due 12070
+        importing at 10830: ending t1, the last launch was lost: its directory was not filled in time; its files are in its directory, due 11070
+        in its archive at 1381: ending t3, the last start failed: its task was started but its watchdog was never heard of, due 1621
+        filling at 11730: ending t3, the last start failed: its directory was not filled in time, due 11970
+        errand in its archive at 1381: ending t3, it was not restored from archive a1 and is as it was: its task was started but its watchdog was never heard of, due 1621
         deleting at 1060: deleting for ann, due 1120
+        deleted at 2593001: deleted for ann
     "#]].assert_eq(&story);
 }
 
@@ -750,14 +1156,14 @@ fn a_world_whose_newest_state_is_not_archived_is_not_deleted() {
         "lost",
         "1000 delete ann valhalla",
         expect![[r#"
-            1000 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world start valhalla` and `world stop valhalla` make an archive)
+            1000 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world backup valhalla` makes an archive)
         "#]],
     );
     after(
         "unsaved",
         "1000 delete ann valhalla",
         expect![[r#"
-            1000 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world start valhalla` and `world stop valhalla` make an archive)
+            1000 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world backup valhalla` makes an archive)
         "#]],
     );
 }
@@ -774,7 +1180,7 @@ fn a_world_that_was_archived_but_then_played_and_lost_is_not_deleted() {
             1030 claimed: claimed by t2, due 2830
             1090 ready: awake, players unknown: not looked yet, due 44590 | observe t2, tell awake
             1100 gone oom: asleep: the last launch was lost: its task ran out of memory; its files are in its directory | tell asleep | order: abandon
-            1200 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world start valhalla` and `world stop valhalla` make an archive)
+            1200 delete ann valhalla: refused: the newest state of `valhalla` is in no checked archive, so it is not deleted (`world backup valhalla` makes an archive)
         "#]],
     );
 }
@@ -789,7 +1195,7 @@ fn an_archived_world_is_deleted_and_stays_so() {
             1000 delete ann valhalla: deleting for ann, due 1060 | erase
             1010 delete bob valhalla: =
             1060 tick: deleting for ann, due 1120
-            1061 erased: deleted for ann | tell deleted
+            1061 erased: deleted for ann, due 2593061 | tell deleted
             1062 erased: =
             1063 delete bob x: =
         "#]],
@@ -828,7 +1234,7 @@ fn a_deleted_world_refuses_everything() {
         "deleted",
         "2000 start bob; 2001 claimed; 2002 tick",
         expect![[r#"
-            2000 start bob: refused: `valhalla` is deleted (its archives are kept; create a new world under this name)
+            2000 start bob: refused: `valhalla` is deleted (its last archive is kept for 30 days; create a new world under this name)
             2001 claimed: refused: launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)
             2002 tick: =
         "#]],
@@ -973,13 +1379,20 @@ fn state(world: &World) -> String {
         State::Asleep => format!("asleep: {last}"),
         State::Starting { step: StartStep::Launching, .. } => format!("launching{due}"),
         State::Starting { step: StartStep::Launched { task }, .. } => format!("launched {task}{due}"),
+        State::Starting { step: StartStep::Filling { task }, .. } => format!("filled by {task}{due}"),
         State::Starting { step: StartStep::Claimed { task }, .. } => format!("claimed by {task}{due}"),
-        State::Awake { heard, keep, .. } => {
+        State::Awake { heard, keep, backup, .. } => {
+            let backup = backup.as_ref().map_or(String::new(), |b| match &b.step {
+                BackupStep::Wanted => format!(", archive wanted ({})", words::kept_why(&b.why)),
+                BackupStep::Uploaded(archive) => format!(", archive {} uploaded", archive.id),
+                BackupStep::Done(id) => format!(", archive {id} made"),
+                BackupStep::Failed(why) => format!(", no archive: {why}"),
+            });
             let stops = heard.stops_at.map_or(String::new(), |at| format!(", stops at {}", second(at)));
             let kept = keep.as_ref().map_or(String::new(), |(asked, until)| {
                 format!(", kept until {} by {}", second(*until), asked.by)
             });
-            format!("awake, {}{stops}{kept}{due}", heard.players)
+            format!("awake, {}{stops}{kept}{backup}{due}", heard.players)
         }
         State::Stopping { why, step, then, .. } => {
             format!("{}, {}{}{due}", stop_step(step), words::stop_why(why), what_follows(then))
@@ -989,7 +1402,7 @@ fn state(world: &World) -> String {
             format!("ending {task}, {}{}{due}", words::outcome(outcome), what_follows(then))
         }
         State::Deleting { asked, .. } => format!("deleting for {}{due}", asked.by),
-        State::Deleted { asked, .. } => format!("deleted for {}", asked.by),
+        State::Deleted { asked, .. } => format!("deleted for {}{due}", asked.by),
     }
 }
 
@@ -1000,6 +1413,7 @@ fn stop_step(step: &StopStep) -> String {
         StopStep::Saved(proof) => format!("saved ({})", proven(proof)),
         StopStep::Uploaded(_, archive) => format!("uploaded {}", archive.id),
         StopStep::Rejected(_, id) => format!("rejected {id}"),
+        StopStep::Filling => "to be filled".into(),
     }
 }
 
@@ -1020,6 +1434,8 @@ fn effect(effect: &Effect) -> String {
         Effect::Check(_, archive) => format!("check {}", archive.id),
         Effect::Erase => "erase".into(),
         Effect::Tell(notice) => format!("tell {}", told(notice)),
+        Effect::Remove(Litter::Archive(id)) => format!("remove archive {id}"),
+        Effect::Remove(Litter::Import(id)) => format!("discard upload {id}"),
     }
 }
 
@@ -1034,6 +1450,7 @@ fn proven(proof: &Proof) -> String {
 fn told(notice: &Notice) -> String {
     match notice {
         Notice::Waking(asked) => format!("waking for {}", asked.by),
+        Notice::Working(errand, asked) => format!("{errand:?} for {}", asked.by),
         Notice::Awake(_) => "awake".into(),
         Notice::Warned(at) => format!("warned of {}", second(*at)),
         Notice::CapNear(at) => format!("cap at {}", second(*at)),
@@ -1045,11 +1462,16 @@ fn told(notice: &Notice) -> String {
 
 fn order(orders: &Orders) -> String {
     match orders {
-        Orders::Run { keep_until: None } => "order: run".into(),
-        Orders::Run { keep_until: Some(at) } => format!("order: run, kept until {}", second(*at)),
+        Orders::Run { keep_until, backup } => {
+            let kept = keep_until.map_or(String::new(), |at| format!(", kept until {}", second(at)));
+            let backup = backup.map_or(String::new(), |at| format!(", archive of {}", second(at)));
+            format!("order: run{kept}{backup}")
+        }
+        Orders::Fill => "order: fill".into(),
         Orders::Stop(_) => "order: stop".into(),
         Orders::UploadAgain(id) => format!("order: upload again, not {id}"),
-        Orders::End => "order: end".into(),
+        Orders::End(Files::Stay) => "order: end".into(),
+        Orders::End(Files::Go) => "order: end, clear".into(),
         Orders::Abandon => "order: abandon".into(),
     }
 }

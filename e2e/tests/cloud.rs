@@ -247,6 +247,60 @@ fn address(world: &Value) -> Result<(IpAddr, u16)> {
 }
 
 /// Has a player join the game of `task`.
+#[test]
+fn archives_are_made_put_back_and_brought_in_from_discord() -> Result<()> {
+    play(&Plan { players: 0, ..Plan::new("archives") }, |cloud| {
+        cloud.create("valhalla", ["10m", "10m"])?;
+        cloud.on(ANN, "start", "valhalla")?;
+        cloud.wait_for("valhalla", "awake", SOON)?;
+        // While it is awake.
+        cloud.on(BOB, "backup", "valhalla")?;
+        cloud.wait("valhalla", "archived while awake", SOON, |world| {
+            world["state"] == "awake" && world["archives"] == 1
+        })?;
+        let link = link_in(&cloud.on(BOB, "export", "valhalla")?)?;
+        let zip = cloud.download(&link)?;
+        ensure!(zip.starts_with(b"PK"), "the link of an awake world gives something else");
+        let stopped = cloud.on(BOB, "stop", "valhalla")?;
+        let asleep = ends_well(cloud, "valhalla", &stopped, "asked for by bob")?;
+
+        // Put back, by somebody who may.
+        let offered = cloud.people.type_into(BOB, "world restore", "valhalla", "backup", "")?;
+        ensure!(offered.len() > 1 && asleep["archive"]["id"] == offered[0], "offered: {offered:?}");
+        let oldest = offered.last().context("nothing is offered")?.clone();
+        let options = [("name", "valhalla"), ("backup", oldest.as_str())];
+        let denied = cloud.people.command(BOB, "world restore", &options)?;
+        ensure!(denied.text().contains("`restore` is for"), "it said: {}", denied.text());
+        let begun = cloud.people.command(ANN, "world restore", &options)?;
+        ends(cloud, "valhalla", &begun, &format!("restored from archive {oldest}"))?;
+
+        // Brought in: the archive, as an upload to another world.
+        cloud.create("midgard", ["10m", "10m"])?;
+        let inbox = cloud.on(ANN, "import", "midgard")?;
+        ensure!(inbox.is_whispered(), "everybody was given the link");
+        let text = inbox.text();
+        let url = text.split('\'').nth(1).with_context(|| format!("no link: {text}"))?;
+        let id = text.split("upload:").nth(1).and_then(|rest| rest.split('`').next()).context("no id")?;
+        let early = cloud.people.command(ANN, "world import", &[("name", "midgard"), ("upload", id)])?;
+        ensure!(early.text().contains("Nothing was uploaded"), "it said: {}", early.text());
+        ureq::put(url).send(&zip)?;
+        let begun = cloud.people.command(ANN, "world import", &[("name", "midgard"), ("upload", id)])?;
+        ends(cloud, "midgard", &begun, "replaced by what was uploaded: a world found by")?;
+        let started = cloud.on(ANN, "start", "midgard")?;
+        cloud.wait_for("midgard", "awake", SOON)?;
+        shown(cloud, &started, "Join at `")?;
+        let stopped = cloud.on(ANN, "stop", "midgard")?;
+        ends_well(cloud, "midgard", &stopped, "asked for by ann").map(drop)
+    })
+}
+
+/// Returns the link that an answer holds.
+fn link_in(answered: &Answered) -> Result<String> {
+    let text = answered.text();
+    let begin = text.find("http://").with_context(|| format!("no link: {text}"))?;
+    Ok(text[begin..].split(['`', '\n', ' ', '>', ')']).next().unwrap_or_default().to_owned())
+}
+
 fn join(cloud: &Cloud, client: usize, name: &'static str, task: &Task) -> Result<LuantiClient> {
     let address = task.address.context("a task without address")?;
     let joined = || Ok(LuantiClient::joined(name, &task.file("game.log")));
@@ -301,10 +355,7 @@ fn can_be_had(cloud: &Cloud, asleep: &Value) -> Result<()> {
     let by_button = cloud.people.press(BOB, &format!("v1/export/{name}"))?;
     for answered in [cloud.on(BOB, "export", name)?, by_button] {
         ensure!(answered.is_whispered(), "everybody was given the link: {}", answered.text());
-        let text = answered.text();
-        let begin = text.find("http://").with_context(|| format!("no link: {text}"))?;
-        let link = text[begin..].split(['`', '\n', ' ', '>', ')']).next().unwrap_or_default();
-        let archive = ureq::get(link).call()?.body_mut().read_to_vec()?;
+        let archive = cloud.download(&link_in(&answered)?)?;
         ensure!(sha256(&archive) == asleep["archive"]["sha256"], "the link gives something else");
     }
     cloud.story("both links download the archive");

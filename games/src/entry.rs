@@ -10,7 +10,7 @@ use std::{
 };
 
 use domain::{
-    game::{Game, Port, Protocol, Query, Ready, Save, Scripts, Signal, Stop},
+    game::{Game, Import, Port, Protocol, Query, Ready, Save, Scripts, Signal, Stop},
     idle::Timers,
     world::GameId,
 };
@@ -18,7 +18,7 @@ use toml::de::DeTable;
 
 use crate::{
     problem::{BadEntry, Problem, Problems},
-    rule,
+    rule::{self, Rule},
     section::Section,
 };
 
@@ -76,6 +76,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
     }
     let ports = ports(root);
     let save = root.section("save", save);
+    let import = root.optional_section("import", import);
     let stop = root.section("stop", stop);
     let ready = root.section("ready", ready);
     let timers = root.optional_section("timers", timers).unwrap_or(Timers::DEFAULT);
@@ -90,6 +91,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
         memory_mib: memory_mib?,
         ports: ports?,
         save: save?,
+        import,
         stop: stop?,
         ready: ready?,
         timers,
@@ -154,13 +156,33 @@ fn check_port(section: &mut Section<'_, '_>, port: &Port, before: &[Port]) {
 }
 
 fn save(section: &mut Section<'_, '_>) -> Option<Save> {
-    let path = rule::text(
-        "a path below the world's files, such as `world/maps`, without `..` or `\\`",
-        is_inner_path,
-    );
+    let path = inner_path();
     let paths = section.list("paths", 1..=32, &path);
     let exclude = section.optional_list("exclude", 0..=32, &path);
     Some(Save { paths: paths?, exclude: exclude.unwrap_or_default() })
+}
+
+fn inner_path() -> Rule<String> {
+    rule::text("a path below the world's files, such as `world/maps`, without `..` or `\\`", is_inner_path)
+}
+
+fn import(section: &mut Section<'_, '_>) -> Option<Import> {
+    let name = "a file name such as `world.mt`, or with one `*` such as `*.sav`";
+    let marker = section.required("marker", &rule::text(name, is_pattern));
+    let into = section.required("into", &inner_path());
+    let requires = section.optional_list("requires", 0..=16, &rule::text(name, is_pattern));
+    let rename =
+        section.optional("rename", &rule::text("a file name without `*`, such as `world`", is_file_name));
+    let requires = requires.unwrap_or_default();
+    if marker.as_ref().is_some_and(|marker| !marker.contains('*')) {
+        if requires.iter().any(|pattern| pattern.contains('*')) {
+            section.complain("requires", "has a `*`, which stands for that of `marker`: use one there too");
+        }
+        if rename.is_some() {
+            section.complain("rename", "takes the place of the `*` of `marker`: use one there too");
+        }
+    }
+    Some(Import { marker: marker?, into: into?.trim_end_matches('/').to_owned(), requires, rename })
 }
 
 fn stop(section: &mut Section<'_, '_>) -> Option<Stop> {
@@ -271,6 +293,15 @@ fn is_inner_path(text: &str) -> bool {
     (1..=200).contains(&text.len())
         && parts.all(|part| !matches!(part, "" | "." | ".."))
         && !text.chars().any(|c| c.is_control() || c == '\\')
+}
+
+fn is_file_name(text: &str) -> bool {
+    is_inner_path(text) && !text.contains(['/', '*'])
+}
+
+fn is_pattern(text: &str) -> bool {
+    let plain = text.replacen('*', "", 1);
+    is_file_name(&plain)
 }
 
 const fn seconds(n: u64) -> Duration {
@@ -454,6 +485,45 @@ start = "exec server"
     }
 
     #[test]
+    fn what_an_import_looks_like_is_read() {
+        let with = |import: &str| GOOD.replace("[stop]", &format!("[import]\n{import}\n\n[stop]"));
+        let import = |text: &str| parse(Path::new("game.toml"), &with(text)).map(|entry| entry.game.import);
+        assert_eq!(parse(Path::new("game.toml"), GOOD).unwrap().game.import, None);
+        let all = "marker = \"*.fwl\"\ninto = \"worlds/\"\nrequires = [\"*.db\", \"x\"]\nrename = \"world\"";
+        assert_eq!(
+            import(all).unwrap(),
+            Some(Import {
+                marker: "*.fwl".into(),
+                into: "worlds".into(),
+                requires: vec!["*.db".into(), "x".into()],
+                rename: Some("world".into()),
+            })
+        );
+        let mut said = String::new();
+        for bad in [
+            "marker = \"world.mt\"",
+            "marker = \"a/b\"\ninto = \"world\"",
+            "marker = \"*\"\ninto = \"world\"",
+            "marker = \"*.*\"\ninto = \"..\"",
+            "marker = \"a\"\ninto = \"world\"\nrequires = [\"*.db\"]\nrename = \"world\"",
+            "marker = \"*.a\"\ninto = \"world\"\nrename = \"*\"\nroot = 1",
+        ] {
+            said += &format!("{}\n", import(bad).unwrap_err());
+        }
+        expect![[r#"
+            game.toml:15: `import.into` is missing: use a path below the world's files, such as `world/maps`, without `..` or `\`
+            game.toml:16: `import.marker` is "a/b": use a file name such as `world.mt`, or with one `*` such as `*.sav`
+            game.toml:16: `import.marker` is "*": use a file name such as `world.mt`, or with one `*` such as `*.sav`
+            game.toml:16: `import.marker` is "*.*": use a file name such as `world.mt`, or with one `*` such as `*.sav`
+            game.toml:17: `import.into` is "..": use a path below the world's files, such as `world/maps`, without `..` or `\`
+            game.toml:18: `import.requires` has a `*`, which stands for that of `marker`: use one there too
+            game.toml:19: `import.rename` takes the place of the `*` of `marker`: use one there too
+            game.toml:18: `import.rename` is "*": use a file name without `*`, such as `world`
+            game.toml:19: unknown key `import.root`: use marker, into, requires or rename
+        "#]].assert_eq(&said);
+    }
+
+    #[test]
     fn memory_is_what_fargate_offers_for_the_cpu() {
         check(
             "cpu = 512\nmemory_mib = 1024",
@@ -487,8 +557,8 @@ start = "exec server"
             "[stop]",
             "[stopp]",
             expect![[r#"
-            game.toml:1: `stop` is missing: use a section [stop]
-            game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, stop, ready, timers, query or process"#]],
+                game.toml:1: `stop` is missing: use a section [stop]
+                game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, import, stop, ready, timers, query or process"#]],
         );
         check(
             "name = \"Game\"\n",

@@ -4,26 +4,35 @@
 //! watching. Only the newest report counts: it says everything that has happened so far.
 
 use std::{
+    io::Read,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use adapters::report::{Answer, OrdersRecord, Report, TicketRecord, TicketRequest};
+use adapters::report::{Answer, OrdersRecord, Report, SourceRecord, TicketRecord, TicketRequest};
 use anyhow::{Context, Result};
 use ureq::Agent;
 
+use crate::upload::{refused, without_url};
+
 /// How long one report may take.
 const REPORT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a server may take until it begins to send a file.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a download may take, however short it is.
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// How much longer it may take for each byte: this many in a second.
+const SLOWEST: u64 = 1_000_000;
 
 /// The first and the longest wait after a report that failed.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// The most bytes of an answer that are read.
 const LONGEST_ANSWER: u64 = 64 * 1024;
-
-/// The most bytes of a ticket that are read: URLs signed with a session's credentials are two thousand bytes each.
-const LONGEST_TICKET: u64 = 1024 * 1024;
 
 /// The control plane as one launch sees it.
 #[derive(Clone)]
@@ -52,19 +61,88 @@ impl Control {
         Ok(answer.orders)
     }
 
-    /// Asks for a ticket to upload an archive of the launch, of `size` bytes.
-    pub fn ticket(&self, world: &str, generation: u32, size: u64) -> Result<TicketRecord> {
-        let answer = self
+    /// Asks what is to be put into the world's directory.
+    pub fn source(&self, world: &str, generation: u32) -> Result<SourceRecord> {
+        let asked = self
+            .agent
+            .get(format!("{}/v1/sources/{world}/{generation}", self.url))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .header("authorization", format!("Bearer {}", self.token))
+            .call();
+        let answer = asked.context("asking what to put in place")?;
+        let status = answer.status();
+        let said = answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string()?;
+        if status.is_success() { Ok(serde_json::from_str(&said)?) } else { Err(refused(status, &said)) }
+    }
+
+    /// Begins to download what is at `url`, of at most so many bytes. The URL is a secret as long as it holds.
+    pub fn download(&self, url: &str, most: u64) -> Result<impl Read + use<>> {
+        let asked = self
+            .agent
+            .get(url)
+            .config()
+            .http_status_as_error(false)
+            .timeout_global(None)
+            .timeout_connect(Some(REPORT_LIMIT))
+            .timeout_recv_response(Some(SILENCE_LIMIT))
+            .timeout_recv_body(Some(DOWNLOAD_LIMIT + Duration::from_secs(most / SLOWEST)))
+            .build()
+            .call();
+        let answer = asked.map_err(without_url).context("downloading")?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.into_body().into_reader());
+        }
+        let said = answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string();
+        Err(refused(status, &said.unwrap_or_default()).context("downloading"))
+    }
+
+    /// Asks for a ticket to upload a part of an archive of the launch.
+    pub fn ticket(
+        &self,
+        world: &str,
+        generation: u32,
+        part: &TicketRequest,
+    ) -> Result<TicketRecord, NoTicket> {
+        let asked = self
             .agent
             .post(format!("{}/v1/tickets/{world}/{generation}", self.url))
+            .config()
+            .http_status_as_error(false)
+            .build()
             .header("authorization", format!("Bearer {}", self.token))
-            .send_json(TicketRequest { size })
-            .context("asking for an upload ticket")?;
-        Ok(answer.into_body().into_with_config().limit(LONGEST_TICKET).read_json()?)
+            .send_json(part);
+        let answer = asked.map_err(|error| NoTicket::ForNow(error.into()))?;
+        let status = answer.status();
+        let said = answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string();
+        if status.is_success() {
+            let ticket = said.map_err(anyhow::Error::from).and_then(|text| Ok(serde_json::from_str(&text)?));
+            return ticket.map_err(NoTicket::ForNow);
+        }
+        let error = refused(status, &said.unwrap_or_default());
+        Err(match status.as_u16() {
+            401 | 404 | 409 => NoTicket::Unwanted(error),
+            400 | 413 | 422 => NoTicket::Never(error),
+            _ => NoTicket::ForNow(error),
+        })
     }
 }
 
+/// Why there is no ticket.
+#[derive(Debug)]
+pub enum NoTicket {
+    /// There may be one when it is asked for again.
+    ForNow(anyhow::Error),
+    /// The control plane wants no archive of this launch.
+    Unwanted(anyhow::Error),
+    /// There will be none for this part.
+    Never(anyhow::Error),
+}
+
 /// Sends reports from a thread of its own.
+#[derive(Clone)]
 pub struct Reporter {
     desk: Arc<Desk>,
 }
@@ -152,6 +230,21 @@ impl Reporter {
         self.desk.lock().orders.clone()
     }
 
+    /// Returns which archive is to be made while the game goes on, if one is.
+    pub fn wished_backup(&self) -> Option<i64> {
+        match self.orders() {
+            Some(OrdersRecord::Run { backup, .. }) => backup,
+            Some(
+                OrdersRecord::Fill
+                | OrdersRecord::Stop
+                | OrdersRecord::UploadAgain { .. }
+                | OrdersRecord::End { .. }
+                | OrdersRecord::Abandon,
+            )
+            | None => None,
+        }
+    }
+
     /// Tells whether a person wants the world awake whoever is on.
     pub fn is_kept(&self) -> bool {
         self.desk.lock().keep_until.is_some_and(|until| Instant::now() < until)
@@ -190,7 +283,7 @@ fn take_orders(desk: &Desk, orders: OrdersRecord, said: u64) {
     let mut tray = desk.lock();
     tray.heard = said;
     desk.answered.notify_all();
-    if let OrdersRecord::Run { keep_for_s } = orders {
+    if let OrdersRecord::Run { keep_for_s, .. } = orders {
         tray.keep_until = Instant::now().checked_add(Duration::from_secs(keep_for_s));
     }
     if tray.orders.as_ref() != Some(&orders) && !matches!(orders, OrdersRecord::Run { .. }) {

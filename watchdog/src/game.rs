@@ -255,6 +255,18 @@ impl RunningGame {
         }
     }
 
+    /// Stops every process of the task but this one until the result is dropped.
+    pub fn freeze(&mut self) -> Result<Frozen> {
+        let others = others_in_group().context("looking for processes of the game")?;
+        // What begins meanwhile is a child of one that still ran, and is frozen with the next look.
+        let mut frozen = Frozen { processes: others };
+        frozen.signal(UnixSignal::SIGSTOP);
+        let new: Vec<_> = others_in_group()?.into_iter().filter(|p| !frozen.processes.contains(p)).collect();
+        frozen.processes.extend(new);
+        frozen.signal(UnixSignal::SIGSTOP);
+        Ok(frozen)
+    }
+
     fn signal(&self, signal: UnixSignal) -> Result<()> {
         match signal::kill(pid(self.pid()), signal) {
             Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
@@ -278,6 +290,26 @@ impl RunningGame {
             thread::sleep(Duration::from_millis(50));
         }
         bail!("processes of the game cannot be killed: {:?}", others_in_group()?)
+    }
+}
+
+/// Processes that stand still.
+pub struct Frozen {
+    processes: Vec<Pid>,
+}
+
+impl Frozen {
+    /// Sends each of them `signal`. One that is gone by now needs none.
+    fn signal(&self, signal: UnixSignal) {
+        for process in &self.processes {
+            let _ = signal::kill(*process, signal);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal(UnixSignal::SIGCONT);
     }
 }
 

@@ -26,6 +26,8 @@ pub mod save;
 
 pub mod archive;
 
+pub mod unpack;
+
 pub mod control;
 
 pub mod upload;

@@ -21,25 +21,31 @@ use std::{
 };
 
 use adapters::{
-    report::{ArchiveRecord, OrdersRecord, ProofRecord, Report, SeenRecord, VERSION, WhyRecord},
+    report::{OrdersRecord, ProofRecord, Report, SeenRecord, VERSION, WhyRecord},
     task_env::TaskEnv,
 };
 use anyhow::{Context, Result, bail};
 use domain::{
     game::Game,
     idle::{Evidence, Held, Listening, Sample, Verdict, Watch},
-    world::{Archive, ArchiveId, Proof, StopWhy, TaskId},
+    world::{Proof, StopWhy, TaskId},
 };
 
 use crate::{
-    archive,
     control::{Control, Reporter},
     game::{RunningGame, Stage, how},
     metadata, save,
     senses::{Begun, Look, Senses},
-    upload::upload,
     world_dir::{self, Owned, TakeError},
 };
+
+mod keeping;
+
+mod filling;
+
+mod backup;
+
+use self::backup::Backup;
 
 /// How long to wait for another task of the same world to let go of its directory: what ECS gives a task to end, and
 /// some seconds.
@@ -47,9 +53,6 @@ const LOCK_LIMIT: Duration = Duration::from_secs(150);
 
 /// How much of the 120 s between SIGTERM and SIGKILL is used.
 const TERM_LIMIT: Duration = Duration::from_secs(110);
-
-/// How long uploading is tried again, and how long the control plane may take to check an archive.
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// How long the control plane may take to note that the world is owned. It gives a launch up before that.
 const HEARD_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -60,8 +63,8 @@ const ASK_LIMIT: Duration = Duration::from_secs(3);
 /// How long the control plane is given to hear the last report.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(20);
 
-/// How many archives are made when one after the other arrives broken.
-const MOST_UPLOADS: u32 = 3;
+/// Why there is no archive when the time between SIGTERM and SIGKILL is over.
+const NO_MORE_TIME: &str = "the host ends the task before the archive is done";
 
 /// How often the world is looked at.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -109,6 +112,12 @@ struct Task {
     was_ready: bool,
     /// When somebody was last on, or may have been.
     maybe_played: Option<Instant>,
+    /// The archive that is being made while the game goes on.
+    backup: Option<Backup>,
+    /// The last one that was asked for.
+    last_wish: Option<i64>,
+    /// Whether the world turned out to be too large for that.
+    is_too_large: bool,
 }
 
 /// Why the awake part is over.
@@ -139,6 +148,9 @@ impl Task {
             end_by: None,
             was_ready: false,
             maybe_played: None,
+            backup: None,
+            last_wish: None,
+            is_too_large: false,
         })
     }
 
@@ -156,15 +168,17 @@ impl Task {
     }
 
     fn start_and_stay(&mut self) -> Result<()> {
-        match self.start()? {
-            Some((owned, stage, mut game, senses)) => self.stay(&owned, &stage, &mut game, senses),
-            None => Ok(()),
-        }
+        let Some(owned) = self.take_world()? else { return Ok(()) };
+        let done = match self.start(&owned) {
+            Ok(Some((stage, mut game, senses))) => self.stay(&owned, &stage, &mut game, senses),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        done.and(self.clear_if_told(&owned))
     }
 
-    /// Takes the world and starts the game; nothing if the launch was called off first.
-    fn start(&mut self) -> Result<Option<(Owned, Stage, RunningGame, Senses)>> {
-        let Some(owned) = self.take_world()? else { return Ok(None) };
+    /// Starts the game on the world; nothing if the launch was called off first, or is an errand.
+    fn start(&mut self, owned: &Owned) -> Result<Option<(Stage, RunningGame, Senses)>> {
         self.reporter.update(|report| report.claimed = true);
         self.touch_healthy();
         let stage = Stage {
@@ -174,8 +188,8 @@ impl Task {
             user: self.env.game_user,
         };
         // Once the game runs there is something to lose, so the claim has to be on record first.
-        if let Some(leave) = self.wait_until_heard()? {
-            return self.leave_unplayed(&owned, leave);
+        if let Some(leave) = self.prepare(owned)? {
+            return self.leave_unplayed(owned, leave);
         }
         hand_over(&owned.files, self.env.game_user)?;
         let mut senses = Senses::open(&self.game, Begun::BeforeTheGame);
@@ -183,11 +197,25 @@ impl Task {
         senses.look();
         stage.bootstrap(Some(&owned.lock), &mut || self.leaving().is_some())?;
         if let Some(leave) = self.leaving() {
-            return self.leave_unplayed(&owned, leave);
+            return self.leave_unplayed(owned, leave);
         }
         let game = stage.start(&owned.lock)?;
         tracing::info!("{} started as process {}", self.game.name, game.pid());
-        Ok(Some((owned, stage, game, senses)))
+        Ok(Some((stage, game, senses)))
+    }
+
+    /// Waits until the control plane knows that the world is owned, and fills its directory if that is wanted. Something
+    /// else that comes first is returned.
+    fn prepare(&mut self, owned: &Owned) -> Result<Option<Leave>> {
+        loop {
+            if let Some(leave) = self.wait_until_heard()? {
+                return Ok(Some(leave));
+            }
+            if self.reporter.orders() != Some(OrdersRecord::Fill) {
+                return Ok(None);
+            }
+            self.fill(owned)?;
+        }
     }
 
     /// Waits until the control plane has answered to what was said so far, or wants something else.
@@ -209,14 +237,24 @@ impl Task {
     /// Ends a launch in which the game never ran: what is there is what was there.
     fn leave_unplayed<T>(&mut self, owned: &Owned, leave: Leave) -> Result<Option<T>> {
         match leave {
-            Leave::Stop(_) if self.reporter.orders() == Some(OrdersRecord::End) => {}
+            // Whether there is anything in the directory is not known, or known not to be so.
+            Leave::Stop(_) if matches!(self.reporter.orders(), Some(OrdersRecord::Fill) | None) => {
+                bail!("the host ended the task before the world was there");
+            }
+            Leave::Stop(_) if matches!(self.reporter.orders(), Some(OrdersRecord::End { .. })) => {}
             Leave::Abandon => {}
             Leave::Stop(why) => {
                 self.reporter.update(|report| {
                     report.stopping = Some(why);
                     report.saved = Some(ProofRecord::Untouched);
                 });
-                self.archive(&owned.files)?;
+                self.archive(owned)?;
+                // An errand goes on from there.
+                if let Some(OrdersRecord::Fill) = self.reporter.orders() {
+                    self.fill(owned)?;
+                    self.wait_until_heard()?;
+                    self.wait_for_the_end(LAST_WORD_LIMIT);
+                }
             }
         }
         Ok(None)
@@ -247,7 +285,7 @@ impl Task {
     ) -> Result<()> {
         let leave = match self.wait_until_ready(stage, game, &mut senses)? {
             Some(leave) => leave,
-            None => self.watch(stage, game, &mut senses)?,
+            None => self.watch(owned, stage, game, &mut senses)?,
         };
         if let Leave::Stop(why) = &leave {
             tracing::info!("stopping: {why:?}");
@@ -257,13 +295,14 @@ impl Task {
                 report.stopping = Some(why);
             });
         }
+        self.drop_backup();
         let proof = self.stop(stage, game)?;
         tracing::info!("the game is gone: {proof:?}");
         match leave {
             Leave::Abandon => Ok(()),
             Leave::Stop(_) => {
                 self.reporter.update(|report| report.saved = Some(ProofRecord::from(&proof)));
-                self.archive(&owned.files)
+                self.archive(owned)
             }
         }
     }
@@ -316,7 +355,13 @@ impl Task {
     }
 
     /// Watches until it is time to leave.
-    fn watch(&mut self, stage: &Stage, game: &mut RunningGame, senses: &mut Senses) -> Result<Leave> {
+    fn watch(
+        &mut self,
+        owned: &Owned,
+        stage: &Stage,
+        game: &mut RunningGame,
+        senses: &mut Senses,
+    ) -> Result<Leave> {
         let (ready, mut watch, timers) = (Instant::now(), Watch::default(), self.env.timers);
         loop {
             let look = self.look(senses);
@@ -345,6 +390,7 @@ impl Task {
                 if let Some(leave) = self.leaving() {
                     return Ok(leave);
                 }
+                self.tend_backup(owned, game);
                 senses.listen();
                 thread::sleep(GLANCE_EVERY);
             }
@@ -397,91 +443,12 @@ impl Task {
         })
     }
 
-    /// Makes an archive and uploads it until the control plane has it whole or there is no hope.
-    fn archive(&mut self, files: &Path) -> Result<()> {
-        let scratch = self.env.task_dir.join("archive.zip");
-        let result = self.try_archive(files, &scratch);
-        // The scratch copy has served, whatever came of it.
-        let removed = fs::remove_file(&scratch);
-        if let Err(error) = result {
-            let why = format!("{error:#}");
-            tracing::error!("no archive: {why}");
-            self.reporter.update(|report| report.archive_failed = Some(why));
-            self.wait_for_the_end(LAST_WORD_LIMIT);
-            return Err(error);
-        }
-        removed.context("removing the scratch copy of the archive")
-    }
-
-    fn try_archive(&mut self, files: &Path, scratch: &Path) -> Result<()> {
-        let exclude = self.game.save.exclude.clone();
-        let written = archive::write(files, &exclude, scratch, &mut || self.check_time())?;
-        tracing::info!("archived {} files in {} bytes", written.files, written.size);
-        for _ in 0..MOST_UPLOADS {
-            let id = self.upload(scratch, written.size)?;
-            let archive =
-                Archive { id, generation: self.env.generation, size: written.size, sha256: written.sha256 };
-            self.reporter.update(|report| report.uploaded = Some(ArchiveRecord::from(&archive)));
-            match self.wait_for_the_check(&archive.id)? {
-                Arrived::Whole => return Ok(()),
-                Arrived::Broken => tracing::warn!("archive {} did not arrive whole", archive.id),
-            }
-        }
-        bail!("{MOST_UPLOADS} uploads in a row did not arrive whole")
-    }
-
-    /// Uploads under a new ticket, again and again until it is taken or the time is over.
-    fn upload(&mut self, path: &Path, size: u64) -> Result<ArchiveId> {
-        let deadline = Instant::now() + UPLOAD_PATIENCE;
-        let mut wait = Duration::from_millis(500);
-        loop {
-            self.check_time()?;
-            let error = match self.try_upload(path, size) {
-                Ok(id) => return Ok(id),
-                Err(error) => error,
-            };
-            if matches!(self.reporter.orders(), Some(OrdersRecord::Abandon | OrdersRecord::End)) {
-                return Err(error.context("the control plane wants no archive of this launch"));
-            }
-            if Instant::now() >= deadline {
-                return Err(error);
-            }
-            tracing::warn!("uploading again in {wait:?}: {error:#}");
-            thread::sleep(wait);
-            wait = (wait * 2).min(Duration::from_secs(20));
-        }
-    }
-
-    fn try_upload(&mut self, path: &Path, size: u64) -> Result<ArchiveId> {
-        let ticket = self.control.ticket(self.env.world.as_str(), self.env.generation.0, size)?;
-        upload(&ticket, path, &mut || self.check_time())?;
-        Ok(ArchiveId::parse(&ticket.id)?)
-    }
-
-    fn wait_for_the_check(&mut self, id: &ArchiveId) -> Result<Arrived> {
-        self.reporter.hurry();
-        let deadline = Instant::now() + UPLOAD_PATIENCE;
-        while Instant::now() < deadline {
-            self.check_time()?;
-            match self.reporter.orders() {
-                Some(OrdersRecord::End | OrdersRecord::Abandon) => return Ok(Arrived::Whole),
-                Some(OrdersRecord::UploadAgain { rejected }) if rejected == id.as_str() => {
-                    return Ok(Arrived::Broken);
-                }
-                Some(OrdersRecord::UploadAgain { .. } | OrdersRecord::Run { .. } | OrdersRecord::Stop)
-                | None => {}
-            }
-            thread::sleep(GLANCE_EVERY);
-        }
-        bail!("the control plane did not say whether the archive arrived whole")
-    }
-
     /// Waits until the control plane has taken note that nothing more will come.
     fn wait_for_the_end(&mut self, limit: Duration) {
         self.reporter.hurry();
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline
-            && !matches!(self.reporter.orders(), Some(OrdersRecord::End | OrdersRecord::Abandon))
+            && !matches!(self.reporter.orders(), Some(OrdersRecord::End { .. } | OrdersRecord::Abandon))
         {
             thread::sleep(GLANCE_EVERY);
         }
@@ -491,9 +458,9 @@ impl Task {
     fn leaving(&mut self) -> Option<Leave> {
         self.heed_signal();
         match self.reporter.orders() {
-            Some(OrdersRecord::Stop | OrdersRecord::End) => Some(Leave::Stop(WhyRecord::Told)),
+            Some(OrdersRecord::Stop | OrdersRecord::End { .. }) => Some(Leave::Stop(WhyRecord::Told)),
             Some(OrdersRecord::Abandon) => Some(Leave::Abandon),
-            Some(OrdersRecord::Run { .. } | OrdersRecord::UploadAgain { .. }) | None => {
+            Some(OrdersRecord::Run { .. } | OrdersRecord::Fill | OrdersRecord::UploadAgain { .. }) | None => {
                 self.end_by.map(|_| Leave::Stop(WhyRecord::Reclaimed))
             }
         }
@@ -510,7 +477,7 @@ impl Task {
     fn check_time(&mut self) -> Result<()> {
         self.heed_signal();
         match self.end_by {
-            Some(by) if Instant::now() >= by => bail!("the host ends the task before the archive is done"),
+            Some(by) if Instant::now() >= by => bail!("{NO_MORE_TIME}"),
             Some(_) | None => Ok(()),
         }
     }
@@ -521,12 +488,6 @@ impl Task {
             tracing::warn!("the sign of health cannot be written: {error}");
         }
     }
-}
-
-/// Whether an uploaded archive is what was sent.
-enum Arrived {
-    Whole,
-    Broken,
 }
 
 fn first_report(env: &TaskEnv, task: &TaskId) -> Report {
@@ -544,6 +505,10 @@ fn first_report(env: &TaskEnv, task: &TaskId) -> Report {
         saved: None,
         uploaded: None,
         archive_failed: None,
+        unchanged: None,
+        backup: None,
+        filled: None,
+        fill_failed: None,
     }
 }
 

@@ -4,7 +4,13 @@
 //! <world dir>/.dormouse/lock     held exclusively while the game may write
 //! <world dir>/.dormouse/world    the world's id, written when the directory is made
 //! <world dir>/files/             what the game sees as its world
+//! <world dir>/.dormouse/fresh/   a world that is being filled, from an archive or an upload
+//! <world dir>/.dormouse/old/     the world whose place it took
 //! ```
+//!
+//! A fresh world takes the place of the old one in two renames: `files` becomes `old`, `fresh` becomes `files`. (Swapping
+//! both at once is unknown to NFS.) Whenever that breaks off, one of the two is whole, and whoever takes the directory next
+//! mends it: without `files`, `old` is the world; with `files`, that is, and `old` and `fresh` are leftovers.
 //!
 //! The lock is an `flock`. On a local file system it belongs to the open file, and the game inherits it: even when the
 //! watchdog is killed, nobody else gets the world while a process of the game lives. On NFSv4 (EFS) the kernel turns it
@@ -13,7 +19,10 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -74,9 +83,180 @@ pub fn take(dir: &Path, world: &WorldId, must: Directory) -> Result<Owned, TakeE
     } else {
         write_durably(&marker, world.as_str().as_bytes()).map_err(io)?;
     }
-    let files = dir.join("files");
-    fs::create_dir_all(&files).map_err(io)?;
-    Ok(Owned { files, lock })
+    let owned = Owned { files: dir.join("files"), lock };
+    owned.mend().map_err(io)?;
+    fs::create_dir_all(&owned.files).map_err(io)?;
+    Ok(owned)
+}
+
+impl Owned {
+    /// Makes an empty directory that [`swap`](Self::swap) puts in the world's place once it is filled.
+    pub fn fresh(&self) -> io::Result<PathBuf> {
+        let fresh = self.own("fresh");
+        remove_tree(&fresh)?;
+        fs::create_dir(&fresh)?;
+        Ok(fresh)
+    }
+
+    /// Gives the fresh world what the old one has at `paths`, relative to both: what archives leave out, such as a
+    /// server's own settings. The old world stays whole. The game must be gone.
+    pub fn carry(&self, paths: &[String]) -> io::Result<()> {
+        let fresh = self.own("fresh");
+        for path in paths {
+            let Some(from) = real_path(&self.files, Path::new(path))? else { continue };
+            let to = fresh.join(path);
+            remove_tree(&to)?;
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            link_tree(&from, &to)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the fresh world in the place of the old one, and removes that. Whenever it breaks off, the next
+    /// [`take`] finds the one or the other, whole. The game must be gone.
+    pub fn swap(&self) -> io::Result<()> {
+        self.swap_by(&mut |_| Ok(()))
+    }
+
+    /// Empties the world's files, of which an archive has all but what it leaves out: that stays. Whenever it breaks off, the
+    /// next [`take`] finds the whole world or an empty one.
+    pub fn clear(&self, left_out: &[String]) -> io::Result<()> {
+        self.fresh()?;
+        self.carry(left_out)?;
+        self.swap()
+    }
+
+    /// Swaps; `before` is called before each step and may break it off.
+    fn swap_by(&self, before: &mut dyn FnMut(Step) -> io::Result<()>) -> io::Result<()> {
+        let (fresh, old) = (self.own("fresh"), self.own("old"));
+        before(Step::Sync)?;
+        nix::unistd::syncfs(File::open(&fresh)?)?;
+        remove_tree(&old)?;
+        before(Step::PutAway)?;
+        fs::rename(&self.files, &old)?;
+        before(Step::PutInPlace)?;
+        if let Err(error) = fs::rename(&fresh, &self.files) {
+            fs::rename(&old, &self.files)?;
+            return Err(error);
+        }
+        before(Step::SyncNames)?;
+        // It is done: what fails from here on is mended by the next take, and is no reason to say that nothing has changed.
+        if let Err(error) =
+            self.sync_names().and_then(|()| before(Step::Remove)).and_then(|()| remove_tree(&old))
+        {
+            tracing::warn!("the world is in its place, but what it replaced could not be removed: {error}");
+        }
+        Ok(())
+    }
+
+    /// Mends what a swap left that broke off.
+    fn mend(&self) -> io::Result<()> {
+        let old = self.own("old");
+        if exists(&old)? && !exists(&self.files)? {
+            fs::rename(&old, &self.files)?;
+            self.sync_names()?;
+        }
+        remove_tree(&old)?;
+        remove_tree(&self.own("fresh"))
+    }
+
+    /// Makes sure that the names of the world's directories outlive a loss of power.
+    fn sync_names(&self) -> io::Result<()> {
+        for dir in [Some(self.own("")), self.files.parent().map(Path::to_owned)].into_iter().flatten() {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn own(&self, name: &str) -> PathBuf {
+        self.files.with_file_name(".dormouse").join(name)
+    }
+}
+
+/// The steps of a swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Sync,
+    PutAway,
+    PutInPlace,
+    SyncNames,
+    Remove,
+}
+
+fn exists(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a file, or a directory with all that is in it, whatever its permissions. No link is followed. No error if it is
+/// not there.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
+        found => found?,
+    };
+    if !found.is_dir() {
+        return fs::remove_file(path);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            unlock_tree(path)?;
+            fs::remove_dir_all(path)
+        }
+        removed => removed,
+    }
+}
+
+/// Lets the owner of a directory, and of those in it, do anything with it.
+fn unlock_tree(dir: &Path) -> io::Result<()> {
+    // Opened so, it may have any permissions, and is no link; then it is changed by what was opened.
+    let how = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let opened = OpenOptions::new().read(true).custom_flags(how).open(dir)?;
+    let itself = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    fs::set_permissions(itself, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            unlock_tree(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns where `inner` is in `dir`, if it is there and no link leads to it.
+fn real_path(dir: &Path, inner: &Path) -> io::Result<Option<PathBuf>> {
+    let mut path = dir.to_owned();
+    for part in inner {
+        if !fs::symlink_metadata(&path)?.is_dir() {
+            return Ok(None);
+        }
+        path.push(part);
+        if !exists(&path)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(path))
+}
+
+/// Gives everything at `from` a second name at `to`. Links are not followed.
+fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(from)?;
+    if !found.is_dir() {
+        return fs::hard_link(from, to);
+    }
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        link_tree(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    fs::set_permissions(to, found.permissions())
 }
 
 fn lock_file(path: &Path) -> io::Result<File> {
@@ -143,6 +323,153 @@ mod tests {
         drop(take(dir.path(), &id("w1"), Directory::MayBeNew).unwrap());
         let error = take(dir.path(), &id("w2"), Directory::MayBeNew).unwrap_err().to_string();
         assert!(error.contains("its marker names world `w1`"), "{error}");
+    }
+
+    #[test]
+    fn a_fresh_world_takes_the_place_of_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let owned = old_and_fresh(dir.path());
+        owned.swap().unwrap();
+        assert_eq!(tree(&owned.files), NEW);
+        assert_eq!(tree(&dir.path().join(".dormouse")), "lock world ");
+    }
+
+    #[test]
+    fn killed_before_any_step_of_a_swap_the_old_world_or_the_new_one_is_whole() {
+        let steps = [Step::Sync, Step::PutAway, Step::PutInPlace, Step::SyncNames, Step::Remove];
+        for (killed, expected) in steps.into_iter().zip([OLD, OLD, OLD, NEW, NEW]) {
+            let dir = tempfile::tempdir().unwrap();
+            let kill = |step| if step == killed { Err(io::Error::other("killed")) } else { Ok(()) };
+            let swapped = old_and_fresh(dir.path()).swap_by(&mut { kill });
+            // What is left to remove is no reason to say that nothing has changed.
+            assert_eq!(swapped.is_ok(), killed == Step::Remove, "killed before {killed:?}");
+            let mended = take(dir.path(), &id("w1"), Directory::MustExist).unwrap();
+            assert_eq!(tree(&mended.files), expected, "killed before {killed:?}");
+            assert_eq!(tree(&dir.path().join(".dormouse")), "lock world ", "killed before {killed:?}");
+        }
+    }
+
+    #[test]
+    fn killed_while_leftovers_are_removed_the_world_stays_whole() {
+        for leftovers in [&["old"][..], &["fresh"], &["old", "fresh"]] {
+            let dir = tempfile::tempdir().unwrap();
+            let owned = old_and_fresh(dir.path());
+            owned.swap().unwrap();
+            for name in leftovers {
+                fs::create_dir_all(owned.own(name).join("half")).unwrap();
+            }
+            drop(owned);
+            let mended = take(dir.path(), &id("w1"), Directory::MustExist).unwrap();
+            assert_eq!(tree(&mended.files), NEW);
+            assert_eq!(tree(&dir.path().join(".dormouse")), "lock world ");
+        }
+    }
+
+    #[test]
+    fn a_fresh_world_that_was_half_filled_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(old_and_fresh(dir.path()));
+        let owned = take(dir.path(), &id("w1"), Directory::MustExist).unwrap();
+        assert_eq!(tree(&owned.files), OLD);
+        assert_eq!(tree(&owned.fresh().unwrap()), "");
+    }
+
+    #[test]
+    fn a_swap_that_cannot_be_leaves_the_old_world() {
+        let dir = tempfile::tempdir().unwrap();
+        let owned = old_and_fresh(dir.path());
+        let gone = |step| match step {
+            Step::PutInPlace => fs::remove_dir_all(owned.own("fresh")),
+            Step::Sync | Step::PutAway | Step::SyncNames | Step::Remove => Ok(()),
+        };
+        owned.swap_by(&mut { gone }).unwrap_err();
+        assert_eq!(tree(&owned.files), OLD);
+    }
+
+    #[test]
+    fn a_cleared_world_is_empty_and_still_the_world() {
+        let dir = tempfile::tempdir().unwrap();
+        let owned = old_and_fresh(dir.path());
+        owned.clear(&[]).unwrap();
+        assert_eq!(tree(&owned.files), "");
+        drop(owned);
+        take(dir.path(), &id("w1"), Directory::MustExist).unwrap();
+    }
+
+    #[test]
+    fn what_archives_leave_out_is_carried_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let owned = old_and_fresh(dir.path());
+        fs::create_dir_all(owned.files.join("conf/inner")).unwrap();
+        fs::write(owned.files.join("conf/inner/env"), "ours").unwrap();
+        std::os::unix::fs::symlink("/etc", owned.files.join("conf/etc")).unwrap();
+        std::os::unix::fs::symlink("/etc", owned.files.join("etc")).unwrap();
+        fs::create_dir_all(owned.own("fresh").join("conf")).unwrap();
+        fs::write(owned.own("fresh").join("conf/theirs"), "theirs").unwrap();
+        owned.carry(&["conf".into(), "etc/passwd".into(), "none/at/all".into()]).unwrap();
+        assert_eq!(
+            tree(&owned.own("fresh")),
+            "conf conf/etc conf/inner conf/inner/env:ours new new/map:new "
+        );
+        let old = tree(&owned.files);
+        owned
+            .swap_by(&mut |step| if step == Step::Remove { Err(io::Error::other("killed")) } else { Ok(()) })
+            .unwrap();
+        assert_eq!(tree(&owned.own("old")), old, "the old world stays whole");
+    }
+
+    #[test]
+    fn a_tree_is_removed_whatever_its_permissions_and_never_what_its_links_lead_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let canary = dir.path().join("canary");
+        fs::create_dir(&canary).unwrap();
+        fs::write(canary.join("alive"), "alive").unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        fs::write(tree.join("a/b/c"), "c").unwrap();
+        std::os::unix::fs::symlink(&canary, tree.join("a/link")).unwrap();
+        for closed in ["a/b", "a", ""] {
+            fs::set_permissions(tree.join(closed), fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        remove_tree(&tree).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && canary.join("alive").exists());
+
+        std::os::unix::fs::symlink(&canary, &tree).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(canary.join("alive").exists());
+    }
+
+    const OLD: &str = "old old/map:old ";
+    const NEW: &str = "new new/map:new ";
+
+    /// Makes a world, and a fresh one beside it.
+    fn old_and_fresh(dir: &Path) -> Owned {
+        let owned = take(dir, &id("w1"), Directory::MayBeNew).unwrap();
+        let fresh = owned.fresh().unwrap();
+        for (tree, name) in [(&owned.files, "old"), (&fresh, "new")] {
+            fs::create_dir(tree.join(name)).unwrap();
+            fs::write(tree.join(name).join("map"), name).unwrap();
+        }
+        owned
+    }
+
+    /// Returns the names in a directory, and of a world the content of files.
+    fn tree(dir: &Path) -> String {
+        let (mut lines, mut todo) = (Vec::new(), vec![dir.to_owned()]);
+        while let Some(at) = todo.pop() {
+            for entry in fs::read_dir(&at).unwrap() {
+                let path = entry.unwrap().path();
+                let found = fs::symlink_metadata(&path).unwrap();
+                let name = path.strip_prefix(dir).unwrap().display().to_string();
+                let is_shown = found.is_file() && !dir.ends_with(".dormouse");
+                let content = if is_shown { fs::read_to_string(&path).unwrap() } else { String::new() };
+                lines.push(if is_shown { format!("{name}:{content} ") } else { format!("{name} ") });
+                todo.extend(found.is_dir().then_some(path));
+            }
+        }
+        lines.sort();
+        lines.concat()
     }
 
     #[test]

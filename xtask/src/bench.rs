@@ -12,9 +12,13 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::shell::{command, root};
+use crate::{
+    install,
+    shell::{command, root},
+};
 use account::Account;
 use discord::Discord;
 use program::Program;
@@ -40,10 +44,10 @@ mod runtime_api;
 
 mod http;
 
-/// The file with the figures, and what stands around them.
+mod archive;
+
+/// The file with the figures.
 const FILE: &str = "docs/performance.md";
-const BEGIN: &str = "<!-- bench lambda -->\n";
-const END: &str = "<!-- /bench lambda -->\n";
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -56,6 +60,8 @@ pub(crate) struct Bench {
 enum What {
     /// The Lambda functions: start, memory, size, and an interaction part by part
     Lambda(Lambda),
+    /// Making an archive: speed, memory and size, beside `zip -1` and `tar | zstd`
+    Archive(Archive),
 }
 
 #[derive(Debug, Args)]
@@ -65,22 +71,44 @@ struct Lambda {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct Archive {
+    /// Print the figures as JSON, in nanoseconds, and leave docs/performance.md as it is
+    #[arg(long)]
+    json: bool,
+    /// The size of each tree that is packed, in MiB
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(4..=100_000))]
+    mib: u64,
+}
+
 /// Measures.
 pub(crate) fn measure(bench: &Bench) -> Result<()> {
     match &bench.what {
         What::Lambda(lambda) => measure_lambda(lambda),
+        What::Archive(archive) => measure_archive(archive),
     }
 }
 
 fn measure_lambda(lambda: &Lambda) -> Result<()> {
     build()?;
     let report = report(&Interrupt::listen()?)?;
-    if lambda.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    tell("lambda", lambda.json.then_some(&report), &report.table())
+}
+
+fn measure_archive(archive: &Archive) -> Result<()> {
+    install::packages(&[install::PACKERS])?;
+    cargo(&["build", "--release", "--locked", "--package", "watchdog", "--example", "archive"])?;
+    let report = archive::measure(archive.mib, &Interrupt::listen()?)?;
+    tell("archive", archive.json.then_some(&report), &report.table())
+}
+
+/// Prints figures as JSON if they are wanted so; else writes them into the document, and shows them.
+fn tell(section: &str, json: Option<&impl Serialize>, table: &str) -> Result<()> {
+    if let Some(report) = json {
+        println!("{}", serde_json::to_string_pretty(report)?);
         return Ok(());
     }
-    let table = report.table();
-    write(&root().join(FILE), &table)?;
+    write(&root().join(FILE), section, table)?;
     println!("{table}");
     eprintln!("written to {FILE}");
     Ok(())
@@ -88,11 +116,15 @@ fn measure_lambda(lambda: &Lambda) -> Result<()> {
 
 /// Builds the programs as they are deployed, each package by itself, so that none gets what only another needs.
 fn build() -> Result<()> {
-    for package in ["control-lambda", "bench-peer"] {
-        let arguments = ["build", "--release", "--locked", "--package", package];
-        eprintln!("$ cargo {}", arguments.join(" "));
-        ensure!(command("cargo", &arguments).status()?.success(), "{package} does not build");
-    }
+    ["control-lambda", "bench-peer"]
+        .into_iter()
+        .try_for_each(|package| cargo(&["build", "--release", "--locked", "--package", package]))
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let shown = format!("cargo {}", arguments.join(" "));
+    eprintln!("$ {shown}");
+    ensure!(command("cargo", arguments).status()?.success(), "`{shown}` fails");
     Ok(())
 }
 
@@ -116,18 +148,20 @@ fn program((name, file): (&'static str, &str)) -> Program {
     Program { name, file: root().join("target/release").join(file) }
 }
 
-/// Puts `table` between the markers of the file.
-fn write(file: &Path, table: &str) -> Result<()> {
+/// Puts `table` between the markers of its section in the file.
+fn write(file: &Path, section: &str, table: &str) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let text = replaced(&text, table).with_context(|| format!("{} has lost its markers", file.display()))?;
+    let text = replaced(&text, section, table);
+    let text = text.with_context(|| format!("{} has lost its markers of {section}", file.display()))?;
     Ok(fs::write(file, text)?)
 }
 
-/// Returns `text` with `table` between its markers.
-fn replaced(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+/// Returns `text` with `table` between the markers of `section`.
+fn replaced(text: &str, section: &str, table: &str) -> Option<String> {
+    let [begin, end] = ["", "/"].map(|slash| format!("<!-- {slash}bench {section} -->\n"));
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{table}\n{end}{after}"))
 }
 
 /// Whether somebody wants the bench to end. It then ends in good order: what it started goes before it.
@@ -157,16 +191,16 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_markers_is_replaced() {
-        let text = format!("a\n{BEGIN}\nold\n\n{END}z\n");
-        let new = replaced(&text, "new\n").unwrap();
-        assert_eq!(new, format!("a\n{BEGIN}\nnew\n\n{END}z\n"));
-        assert_eq!(replaced(&new, "new\n"), Some(new.clone()));
-        assert_eq!(replaced("a\nz\n", "new\n"), None);
+        let text = "a\n<!-- bench x -->\n\nold\n\n<!-- /bench x -->\nz\n";
+        let new = replaced(text, "x", "new\n").unwrap();
+        assert_eq!(new, "a\n<!-- bench x -->\n\nnew\n\n<!-- /bench x -->\nz\n");
+        assert_eq!(replaced(&new, "x", "new\n"), Some(new.clone()));
+        assert_eq!(replaced(text, "y", "new\n"), None);
     }
 
     #[test]
     fn the_document_has_its_markers() {
         let text = fs::read_to_string(root().join(FILE)).unwrap();
-        assert!(replaced(&text, "").is_some());
+        assert!(["lambda", "archive"].into_iter().all(|section| replaced(&text, section, "").is_some()));
     }
 }

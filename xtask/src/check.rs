@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     install,
-    shell::{command, run, run_command},
+    shell::{command, root, run, run_command},
 };
 
 /// Checks everything that needs no running program.
@@ -30,16 +30,30 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn test() -> Result<()> {
     install::packages(&[install::DEMO, install::TESTS])?;
     check()?;
+    infrastructure()?;
     emulators::install()?;
     run("cargo", &["test", "--workspace", "--exclude", "e2e", "--locked"])?;
     run("cargo", &["test", "-p", "e2e", "--lib", "--locked"])?;
     end_to_end()
 }
 
+/// Runs the checks and tests of the infrastructure, which need no account.
+fn infrastructure() -> Result<()> {
+    let bin = install::node()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path)))?;
+    for arguments in [&["ci", "--no-audit", "--no-fund"][..], &["run", "check"]] {
+        let mut npm = command("npm", arguments);
+        npm.current_dir(root().join("cdk")).env("PATH", &path);
+        run_command(npm)?;
+    }
+    Ok(())
+}
+
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
 const END_TO_END: [(&[&str], &str); 2] = [
-    (&["luanti", "openttd", "timers", "cloud"], "--test-threads=3"),
-    (&["killed", "bad_input"], "--test-threads=1"),
+    (&["luanti", "openttd", "timers", "archives", "cloud"], "--test-threads=3"),
+    (&["killed", "bad_input", "full_disk"], "--test-threads=1"),
 ];
 
 /// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.

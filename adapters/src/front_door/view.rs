@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use domain::{
     Timestamp,
     access::{Action, Rules},
-    commands::{LIST, Reply},
+    commands::{LIST, Reply, export::Link},
     game::Game,
     idle::Timers,
+    vault::Kept,
     words,
-    world::{Archive, GameId, Launch, Outcome, State, World},
+    world::{Archive, GameId, Launch, Outcome, World},
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub struct CreateRequest {
     /// Its first port, if it shall not be chosen for it.
     #[serde(default)]
     pub port: Option<u16>,
+    /// Where it lives while it sleeps: `directory`, which is usual, or `archive`.
+    #[serde(default)]
+    pub storage: Option<String>,
 }
 
 /// Timers in seconds; those left out are the game's own.
@@ -91,6 +95,15 @@ pub struct Answer {
     /// The link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkView>,
+    /// The links of a world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<Vec<LinkView>>,
+    /// The archives of a world, newest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<Vec<BackupView>>,
+    /// Where to upload what is to be imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<InboxView>,
     /// The last launches that ended, newest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Vec<LaunchView>>,
@@ -119,12 +132,27 @@ impl Answer {
             Reply::Sessions(world) => Self { sessions: Some(sessions(&world)), ..Self::default() },
             Reply::Access(rules) => Self { access: Some(access(&rules)), ..Self::default() },
             Reply::Help => Self { commands: Some(commands()), ..Self::default() },
-            Reply::Link(link) => Self {
-                text: Some(link.text),
-                link: Some(LinkView {
-                    url: link.url,
-                    expires: link.expires.to_string(),
-                    archive: ArchiveView::new(&link.archive),
+            Reply::Link(link) => {
+                Self { text: Some(link.text.clone()), link: Some(link.into()), ..Self::default() }
+            }
+            Reply::Links(_, links) => {
+                Self { links: Some(links.into_iter().map(LinkView::from).collect()), ..Self::default() }
+            }
+            Reply::Deleted { world, link, text } => Self {
+                text: Some(text),
+                world: Some(view(&world)),
+                link: link.map(LinkView::from),
+                ..Self::default()
+            },
+            Reply::Backups(world) => {
+                let backups = world.vault.kept.iter().map(|kept| BackupView::new(kept, now)).collect();
+                Self { backups: Some(backups), world: Some(view(&world)), ..Self::default() }
+            }
+            Reply::Inbox(inbox) => Self {
+                inbox: Some(InboxView {
+                    id: inbox.id.to_string(),
+                    url: inbox.url,
+                    expires: inbox.expires.to_string(),
                 }),
                 ..Self::default()
             },
@@ -185,7 +213,7 @@ pub struct WorldView {
     pub id: String,
     /// Its game's id.
     pub game: String,
-    /// `asleep`, `waking`, `awake`, `going to sleep` or `deleted`.
+    /// `asleep`, `waking`, `awake`, `going to sleep`, `busy` or `deleted`.
     pub state: String,
     /// What it is doing, in a line.
     pub status: String,
@@ -205,21 +233,25 @@ pub struct WorldView {
     pub last: Option<LaunchView>,
     /// The newest checked archive.
     pub archive: Option<ArchiveView>,
+    /// How many archives it has.
+    #[serde(default)]
+    pub archives: usize,
+    /// How many bytes they have together.
+    #[serde(default)]
+    pub archived_bytes: u64,
+    /// Whether everything that was ever played is in one of them.
+    #[serde(default)]
+    pub is_archived: bool,
+    /// Where it lives while it sleeps: `directory` or `archive`.
+    #[serde(default)]
+    pub storage: String,
     /// When it goes to sleep.
     pub timers: TimersView,
 }
 
 impl WorldView {
     fn new(world: &World, game: Option<&Game>, now: Timestamp) -> Self {
-        let awake = match &world.state {
-            State::Awake { address, heard, .. } => Some((address, heard)),
-            State::Asleep
-            | State::Starting { .. }
-            | State::Stopping { .. }
-            | State::Ending { .. }
-            | State::Deleting { .. }
-            | State::Deleted { .. } => None,
-        };
+        let awake = world.awake();
         let stops_at = awake.and_then(|(_, heard)| heard.stops_at);
         Self {
             name: world.name.to_string(),
@@ -234,7 +266,11 @@ impl WorldView {
             generation: world.generation.0,
             launch: world.launch().map(|launch| LaunchView::new(launch, None)),
             last: world.last.as_ref().map(|s| LaunchView::new(&s.launch, Some(&s.outcome))),
-            archive: world.archive.as_ref().map(ArchiveView::new),
+            archive: world.vault.newest().map(|kept| ArchiveView::new(&kept.archive)),
+            archives: world.vault.kept.len(),
+            archived_bytes: world.vault.size(),
+            is_archived: world.is_archived(),
+            storage: world.vault.care.storage.word().into(),
             timers: TimersView::new(&world.timers),
         }
     }
@@ -278,7 +314,7 @@ impl LaunchView {
 /// A milestone that was passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MilestoneView {
-    /// `launched`, `claimed`, `ready`, `stopping`, `saved`, `uploaded`, `archived` or `ended`.
+    /// `launched`, `claimed`, `ready`, `stopping`, `saved`, `uploaded`, `archived`, `filled` or `ended`.
     pub name: String,
     /// When.
     pub at: String,
@@ -310,15 +346,70 @@ impl ArchiveView {
     }
 }
 
+/// An archive of a world, and why there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupView {
+    /// The archive.
+    #[serde(flatten)]
+    pub archive: ArchiveView,
+    /// When it was found whole.
+    pub at: String,
+    /// Why it was made.
+    pub why: String,
+    /// All of it in a line.
+    pub text: String,
+}
+
+impl BackupView {
+    fn new(kept: &Kept, now: Timestamp) -> Self {
+        Self {
+            archive: ArchiveView::new(&kept.archive),
+            at: kept.at.to_string(),
+            why: words::kept_why(&kept.why),
+            text: words::kept(kept, now),
+        }
+    }
+}
+
+/// Where to upload what is to be imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxView {
+    /// What the upload is called, for the command that imports it.
+    pub id: String,
+    /// Where to PUT the file.
+    pub url: String,
+    /// Until when.
+    pub expires: String,
+}
+
 /// A link to an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkView {
+    /// Its id, to withdraw it by.
+    pub id: String,
     /// Where to download it.
     pub url: String,
     /// Until when.
     pub expires: String,
-    /// What it downloads.
-    pub archive: ArchiveView,
+    /// What it downloads; nothing while that is being made.
+    pub archive: Option<ArchiveView>,
+    /// How often it was followed.
+    pub downloads: u32,
+    /// All of it in a line.
+    pub text: String,
+}
+
+impl From<Link> for LinkView {
+    fn from(link: Link) -> Self {
+        Self {
+            id: link.id.to_string(),
+            url: link.url,
+            expires: link.expires.to_string(),
+            archive: link.archive.as_ref().map(ArchiveView::new),
+            downloads: link.downloads,
+            text: link.text,
+        }
+    }
 }
 
 /// Timers in seconds.

@@ -9,14 +9,14 @@ use axum::{
 use domain::{
     commands::{Problem, ProblemKind},
     driver::ApplyError,
-    ports::Unavailable,
+    ports::{Part, Unavailable},
     refusal::Refusal,
     world::{Generation, WorldId},
 };
 use tracing::Instrument;
 
 use super::{FrontDoor, GameHost, Refused, Reporter, bearer};
-use crate::report::{Answer, Report, TicketRecord, TicketRequest};
+use crate::report::{Answer, BadPart, Report, SourceRecord, TicketRecord, TicketRequest};
 
 pub(super) async fn report(
     State(door): State<FrontDoor>,
@@ -48,20 +48,46 @@ pub(super) async fn ticket(
 ) -> Result<Json<TicketRecord>, Refused> {
     let (world, generation) = (WorldId::parse(&world).map_err(Problem::from)?, Generation(generation));
     door.require_token(&headers, &world, generation)?;
-    let TicketRequest { size } = ticket_request(&body)?;
+    let part = part(&body)?;
     let span = tracing::info_span!("ticket", world = world.as_str(), generation = generation.0);
-    let ticket = door.driver.ticket(&world, generation, size, (door.clock)()).instrument(span).await;
+    let ticket = door.driver.ticket(&world, generation, &part, (door.clock)()).instrument(span).await;
     let ticket = ticket.map_err(refused)?;
     Ok(Json(ticket.into()))
 }
 
-/// Reads a wish for a ticket. A watchdog from before there were parts says nothing, and puts any size in one part.
-fn ticket_request(body: &[u8]) -> Result<TicketRequest, Problem> {
-    if body.is_empty() {
-        return Ok(TicketRequest { size: 1 });
-    }
+/// Reads a wish for a ticket.
+fn part(body: &[u8]) -> Result<Part, Refused> {
     let bad = |why: String| Problem::new(ProblemKind::BadInput, why, "upgrade the watchdog");
-    serde_json::from_slice(body).map_err(|error| bad(format!("this is no wish for a ticket: {error}")))
+    let wish: TicketRequest = serde_json::from_slice(body)
+        .map_err(|error| bad(format!("this is no wish for a ticket: {error}")))?;
+    wish.parse().map_err(|error| match error {
+        BadPart::TooLarge(_) => {
+            let problem = Problem::new(ProblemKind::BadInput, error.to_string(), "make the world smaller");
+            Refused(StatusCode::PAYLOAD_TOO_LARGE, problem)
+        }
+        BadPart::Name(_) | BadPart::Key | BadPart::Number(_) | BadPart::Length(_) => {
+            bad(error.to_string()).into()
+        }
+    })
+}
+
+pub(super) async fn source(
+    State(door): State<FrontDoor>,
+    Path((world, generation)): Path<(String, u32)>,
+    headers: HeaderMap,
+) -> Result<Json<SourceRecord>, Refused> {
+    let (world, generation) = (WorldId::parse(&world).map_err(Problem::from)?, Generation(generation));
+    door.require_token(&headers, &world, generation)?;
+    let span = tracing::info_span!("source", world = world.as_str(), generation = generation.0);
+    let source = door.driver.source(&world, generation, (door.clock)()).instrument(span).await;
+    let none = Problem::new(ProblemKind::NotFound, "it is not where it was put", "the launch shall end");
+    let source = source.map_err(|error| match error {
+        ApplyError::NotFound => none.into(),
+        error @ (ApplyError::Denied(_) | ApplyError::Refused(_) | ApplyError::Unavailable(_)) => {
+            refused(error)
+        }
+    })?;
+    Ok(Json(source.into()))
 }
 
 impl FrontDoor {

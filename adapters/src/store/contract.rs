@@ -8,6 +8,7 @@ use domain::{
     idle::{Evidence, Timers},
     ports::{CreateError, Found, Listed, LoadError, SaveError, Store, Version},
     talk::{CardId, Follower, Place, ReplyId, Talk, Told},
+    vault::{Care, ExportLink, Kept, KeptWhy, LinkOf, Litter, Retention, Storage, Vault},
     world::*,
 };
 use jiff::Timestamp;
@@ -227,7 +228,7 @@ pub(crate) fn asleep(world_id: &str, guild: &str, name: &str) -> World {
         port: None,
         generation: Generation(0),
         claimed: None,
-        archive: None,
+        vault: Vault::new(Care::DEFAULT),
         last: None,
         past: vec![],
         talk: Talk { told: Some(told(0, &format!("{name}: asleep"))), ..Talk::default() },
@@ -241,7 +242,7 @@ pub(crate) fn worlds_in_every_state() -> Vec<World> {
         port: Some(2456),
         generation: Generation(7),
         claimed: Some(Generation(7)),
-        archive: Some(archive(6)),
+        vault: vault(),
         last: Some(Session { launch: launch(6), outcome: Outcome::Slept(StopWhy::LastLeft, Proof::Fresh) }),
         past: vec![Session { launch: launch(5), outcome: Outcome::Lost("it broke down".into()) }],
         talk: talk(),
@@ -255,6 +256,44 @@ pub(crate) fn worlds_in_every_state() -> Vec<World> {
         ..full(&format!("last-{at}"), State::Asleep)
     });
     std::iter::once(new).chain(named.map(|(name, state)| full(&name, state))).chain(lasts).collect()
+}
+
+fn vault() -> Vault {
+    let by = || asked().by;
+    let whys = [KeptWhy::Slept, KeptWhy::Asked(by()), KeptWhy::Schedule, KeptWhy::Replaced(by())];
+    let kept = whys.into_iter().zip([6, 5, 4, 3]);
+    let id = |n| archive(n).id;
+    let link = |n: u32, of| ExportLink {
+        id: LinkId::parse(&format!("l{n}")).unwrap(),
+        of,
+        asked: asked(),
+        expires: at(7 * 24 * 60),
+        downloads: n,
+    };
+    Vault {
+        kept: kept.map(|(why, n)| Kept { archive: archive(n), at: at(0), why }).collect(),
+        same_as: Some(id(6)),
+        lives: Storage::Archive,
+        links: vec![
+            link(1, LinkOf::Archive(id(5))),
+            link(2, LinkOf::Next),
+            link(3, LinkOf::Nothing("the disk is full".into())),
+        ],
+        litter: vec![Litter::Archive(id(2)), Litter::Import(import())],
+        care: Care {
+            backup_every: Duration::from_secs(1800),
+            retention: Retention { newest: 9, daily: 0, weekly: 26 },
+            storage: Storage::Archive,
+        },
+    }
+}
+
+fn import() -> ImportId {
+    ImportId::parse("w-0011223344").unwrap()
+}
+
+fn errands() -> [Errand; 3] {
+    [Errand::Backup, Errand::Restore(archive(3).id), Errand::Import(import())]
 }
 
 fn talk() -> Talk {
@@ -276,12 +315,18 @@ fn starting() -> Vec<Named> {
     let steps = [
         ("launching", StartStep::Launching),
         ("launched", StartStep::Launched { task: task() }),
+        ("filling", StartStep::Filling { task: task() }),
         ("claimed", StartStep::Claimed { task: task() }),
     ];
     let named = |(name, step): (&str, _)| {
         (name.into(), State::Starting { launch: launch(7), step, deadline: at(90) })
     };
-    steps.into_iter().map(named).collect()
+    let errands = errands().into_iter().enumerate().map(|(n, errand)| {
+        let launch = Launch { errand: Some(errand), ..launch(7) };
+        let state = State::Starting { launch, step: StartStep::Launching, deadline: at(90) };
+        (format!("errand-{n}"), state)
+    });
+    steps.into_iter().map(named).chain(errands).collect()
 }
 
 fn awake() -> Vec<Named> {
@@ -293,13 +338,30 @@ fn awake() -> Vec<Named> {
         address: address.clone(),
         heard,
         keep,
+        backup: None,
         deadline: at(12 * 60),
     };
-    vec![
+    let steps = [
+        BackupStep::Wanted,
+        BackupStep::Uploaded(archive(7)),
+        BackupStep::Done(archive(7).id),
+        BackupStep::Failed("the disk is full".into()),
+    ];
+    let backed_up = |(n, step): (usize, _)| {
+        let mut state = awake(heard(Evidence::Empty, None), None);
+        if let State::Awake { backup, .. } = &mut state {
+            let (why, at, deadline) = (KeptWhy::Schedule, at(61), at(121));
+            *backup = Some(Backup { why, at, step, deadline });
+        }
+        (format!("awake-backup-{n}"), state)
+    };
+    let backed_up = steps.into_iter().enumerate().map(backed_up);
+    let seen = vec![
         ("awake".into(), awake(heard(Evidence::Players(3), None), Some((asked(), at(120))))),
         ("awake-empty".into(), awake(heard(Evidence::Empty, Some(at(62))), None)),
         ("awake-unknown".into(), awake(heard(Evidence::Unknown("no CAP_NET_RAW".into()), None), None)),
-    ]
+    ];
+    seen.into_iter().chain(backed_up).collect()
 }
 
 fn stopping() -> Vec<Named> {
@@ -309,6 +371,7 @@ fn stopping() -> Vec<Named> {
         ("saved", StopStep::Saved(Proof::Fresh)),
         ("uploaded", StopStep::Uploaded(Proof::Untouched, archive(7))),
         ("rejected", StopStep::Rejected(Proof::Missing("no save file".into()), archive(7).id)),
+        ("filling", StopStep::Filling),
     ];
     let stopping = |why, step, then| State::Stopping {
         launch: launch(7),
@@ -366,14 +429,18 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Lost("its task ran out of memory".into()),
         Outcome::Slept(StopWhy::Cap, Proof::Missing("the game had to be killed".into())),
         Outcome::Cancelled(asked()),
+        Outcome::Done(Errand::Import(import()), "a world".into()),
+        Outcome::NotDone(Errand::Restore(archive(3).id), "the disk is full".into()),
+        Outcome::Done(Errand::Backup, String::new()),
     ]
 }
 
 fn launch(generation: u32) -> Launch {
     let ended = generation < 7;
-    let passed = Milestone::ALL.into_iter().filter(|m| ended || *m <= Milestone::Ready).zip(1..);
+    let all = Milestone::ALL.into_iter().filter(|m| *m != Milestone::Filled);
+    let passed = all.filter(|m| ended || *m <= Milestone::Ready).zip(1..);
     let passed = passed.map(|(milestone, minute)| (milestone, at(minute))).collect();
-    Launch { generation: Generation(generation), asked: asked(), passed }
+    Launch { generation: Generation(generation), errand: None, asked: asked(), passed }
 }
 
 fn archive(generation: u32) -> Archive {

@@ -13,8 +13,15 @@ mod of_world;
 
 mod restore;
 
+mod vault;
+
+use vault::{ErrandRecord, KeptWhyRecord, VaultRecord};
+
 /// The version that is written, and the newest that is read.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
+
+/// The oldest version that is read: it knew of the newest archive alone.
+const OLDEST_VERSION: u64 = 1;
 
 /// Why a record is not a world.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -45,7 +52,7 @@ pub fn decode(record: &str) -> Result<World, DecodeError> {
         v: u64,
     }
     match parse::<Versioned>(record)?.v {
-        VERSION => parse::<WorldRecord>(record)?.restore(),
+        OLDEST_VERSION..=VERSION => parse::<WorldRecord>(record)?.restore(),
         newer if newer > VERSION => Err(DecodeError::Newer(newer)),
         unknown => Err(wrong("v", format!("no record has version {unknown}"))),
     }
@@ -85,8 +92,11 @@ pub struct WorldRecord {
     generation: u32,
     #[serde(deserialize_with = "present")]
     claimed: Option<u32>,
-    #[serde(deserialize_with = "present")]
+    // Version 1 alone has it, and no vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     archive: Option<ArchiveRecord>,
+    #[serde(default)]
+    vault: Option<VaultRecord>,
     #[serde(deserialize_with = "present")]
     last: Option<SessionRecord>,
     // The first programs wrote neither of these.
@@ -166,6 +176,9 @@ struct SessionRecord {
 #[serde(deny_unknown_fields)]
 struct LaunchRecord {
     generation: u32,
+    // Version 1 had no errands.
+    #[serde(default)]
+    errand: Option<ErrandRecord>,
     asked: AskedRecord,
     passed: Vec<PassedRecord>,
 }
@@ -193,6 +206,9 @@ enum StateRecord {
         heard: HeardRecord,
         #[serde(deserialize_with = "present")]
         keep: Option<KeepRecord>,
+        // Version 1 made no archives of what was awake.
+        #[serde(default)]
+        backup: Option<BackupRecord>,
         deadline_ms: i64,
     },
     Stopping {
@@ -227,7 +243,26 @@ enum StateRecord {
 enum StartStepRecord {
     Launching,
     Launched { task: String },
+    Filling { task: String },
     Claimed { task: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackupRecord {
+    why: KeptWhyRecord,
+    at_ms: i64,
+    step: BackupStepRecord,
+    deadline_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+enum BackupStepRecord {
+    Wanted,
+    Uploaded { archive: ArchiveRecord },
+    Done { archive_id: String },
+    Failed { reason: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -282,6 +317,7 @@ enum StopStepRecord {
     Saved { proof: ProofRecord },
     Uploaded { proof: ProofRecord, archive: ArchiveRecord },
     Rejected { proof: ProofRecord, archive_id: String },
+    Filling,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,6 +343,8 @@ enum OutcomeRecord {
     Cancelled { asked: AskedRecord },
     Failed { reason: String },
     Lost { reason: String },
+    Done { errand: ErrandRecord, found: String },
+    NotDone { errand: ErrandRecord, reason: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -320,7 +358,10 @@ enum ForceRecord {
 mod tests {
     use super::*;
     use crate::store::contract::worlds_in_every_state;
-    use domain::talk::Talk;
+    use domain::{
+        talk::Talk,
+        vault::{Care, Vault},
+    };
     use expect_test::{Expect, expect};
 
     #[test]
@@ -335,7 +376,7 @@ mod tests {
     fn an_awake_world_reads_well() {
         expect![[r#"
             {
-              "v": 1,
+              "v": 2,
               "id": "w-awake",
               "guild": "g-states",
               "name": "awake",
@@ -353,15 +394,123 @@ mod tests {
               "port": 2456,
               "generation": 7,
               "claimed": 7,
-              "archive": {
-                "id": "20261121-093000-250-g6",
-                "generation": 6,
-                "size": 4294967302,
-                "sha256": "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
+              "vault": {
+                "kept": [
+                  {
+                    "archive": {
+                      "id": "20261121-093000-250-g6",
+                      "generation": 6,
+                      "size": 4294967302,
+                      "sha256": "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
+                    },
+                    "at_ms": 1795253400250,
+                    "why": {
+                      "is": "slept"
+                    }
+                  },
+                  {
+                    "archive": {
+                      "id": "20261121-093000-250-g5",
+                      "generation": 5,
+                      "size": 4294967302,
+                      "sha256": "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
+                    },
+                    "at_ms": 1795253400250,
+                    "why": {
+                      "is": "asked",
+                      "by": "Bo"
+                    }
+                  },
+                  {
+                    "archive": {
+                      "id": "20261121-093000-250-g4",
+                      "generation": 4,
+                      "size": 4294967302,
+                      "sha256": "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
+                    },
+                    "at_ms": 1795253400250,
+                    "why": {
+                      "is": "schedule"
+                    }
+                  },
+                  {
+                    "archive": {
+                      "id": "20261121-093000-250-g3",
+                      "generation": 3,
+                      "size": 4294967302,
+                      "sha256": "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"
+                    },
+                    "at_ms": 1795253400250,
+                    "why": {
+                      "is": "replaced",
+                      "by": "Bo"
+                    }
+                  }
+                ],
+                "same_as": "20261121-093000-250-g6",
+                "lives": "archive",
+                "links": [
+                  {
+                    "id": "l1",
+                    "of": {
+                      "is": "archive",
+                      "id": "20261121-093000-250-g5"
+                    },
+                    "asked": {
+                      "by": "Bo",
+                      "at_ms": 1795253400250
+                    },
+                    "expires_ms": 1795858200250,
+                    "downloads": 1
+                  },
+                  {
+                    "id": "l2",
+                    "of": {
+                      "is": "next"
+                    },
+                    "asked": {
+                      "by": "Bo",
+                      "at_ms": 1795253400250
+                    },
+                    "expires_ms": 1795858200250,
+                    "downloads": 2
+                  },
+                  {
+                    "id": "l3",
+                    "of": {
+                      "is": "nothing",
+                      "why": "the disk is full"
+                    },
+                    "asked": {
+                      "by": "Bo",
+                      "at_ms": 1795253400250
+                    },
+                    "expires_ms": 1795858200250,
+                    "downloads": 3
+                  }
+                ],
+                "litter": [
+                  {
+                    "is": "archive",
+                    "id": "20261121-093000-250-g2"
+                  },
+                  {
+                    "is": "import",
+                    "id": "w-0011223344"
+                  }
+                ],
+                "care": {
+                  "backup_every_ms": 1800000,
+                  "keep_newest": 9,
+                  "keep_daily": 0,
+                  "keep_weekly": 26,
+                  "storage": "archive"
+                }
               },
               "last": {
                 "launch": {
                   "generation": 6,
+                  "errand": null,
                   "asked": {
                     "by": "Bo",
                     "at_ms": 1795253400250
@@ -415,6 +564,7 @@ mod tests {
                 {
                   "launch": {
                     "generation": 5,
+                    "errand": null,
                     "asked": {
                       "by": "Bo",
                       "at_ms": 1795253400250
@@ -478,6 +628,7 @@ mod tests {
                 "is": "awake",
                 "launch": {
                   "generation": 7,
+                  "errand": null,
                   "asked": {
                     "by": "Bo",
                     "at_ms": 1795253400250
@@ -517,6 +668,7 @@ mod tests {
                   },
                   "until_ms": 1795260600250
                 },
+                "backup": null,
                 "deadline_ms": 1795296600250
               }
             }"#]]
@@ -530,7 +682,12 @@ mod tests {
         let mut decoded = 0;
         for record in include_str!("record/v1.jsonl").lines() {
             let world = decode(record).unwrap();
-            let since = |w: &World| World { past: vec![], talk: Talk::default(), ..w.clone() };
+            let vault = |w: &World| Vault {
+                kept: w.vault.newest().cloned().into_iter().collect(),
+                ..Vault::new(Care::DEFAULT)
+            };
+            let since =
+                |w: &World| World { past: vec![], talk: Talk::default(), vault: vault(w), ..w.clone() };
             assert!(worlds.iter().any(|w| since(w) == world), "{record}");
             decoded += 1;
         }
@@ -540,8 +697,8 @@ mod tests {
     #[test]
     fn a_newer_record_is_refused_even_if_nothing_else_is_understood() {
         check(
-            r#"{"v": 2, "moons": 3}"#,
-            expect!["`v`: the record has version 2 and this Dormouse reads up to 1: use the newer one"],
+            r#"{"v": 3, "moons": 3}"#,
+            expect!["`v`: the record has version 3 and this Dormouse reads up to 2: use the newer one"],
         );
     }
 
@@ -549,10 +706,10 @@ mod tests {
     fn what_is_wrong_is_named() {
         check("", expect!["`record`: EOF while parsing a value at line 1 column 0"]);
         check("{}", expect!["`record`: missing field `v` at line 1 column 2"]);
-        check(&awake().replace(r#""v": 1"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
+        check(&awake().replace(r#""v": 2"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
         check(
             &awake().replace(r#""host""#, r#""hots""#),
-            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 186 column 1"],
+            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 297 column 1"],
         );
         check(
             &awake().replace("1795253400250", r#""soon""#),
@@ -588,12 +745,12 @@ mod tests {
     fn a_field_that_is_missing_is_not_taken_for_null() {
         check(
             &awake().replace("  \"claimed\": 7,\n", ""),
-            expect!["`record`: missing field `claimed` at line 185 column 1"],
+            expect!["`record`: missing field `claimed` at line 296 column 1"],
         );
         check(
             &awake().replace("\"stops_at_ms\"", "\"stops_at\""),
             expect![
-                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 186 column 1"
+                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 297 column 1"
             ],
         );
     }

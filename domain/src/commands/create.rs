@@ -7,9 +7,10 @@ use crate::{
         spec::{Args, Kind, Opt, Shown, Spec},
     },
     driver::Driver,
-    idle::Timers,
+    idle::TimerChoices,
     lifecycle::{NewWorld, create},
     ports::Listed,
+    vault::{Care, Storage},
     world::{GameId, WorldName},
 };
 
@@ -25,46 +26,25 @@ pub struct Create {
     pub game: GameId,
     /// Timers other than the game's own.
     pub timers: TimerChoices,
+    /// Where it lives while it sleeps, if not in its directory.
+    pub storage: Option<Storage>,
     /// The first port, where it shall not be the runtime's choice.
     pub port: Option<u16>,
 }
 
-/// The timers that a person chose; the game's own hold where none is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TimerChoices {
-    /// See [`Timers::never_joined`].
-    pub never_joined: Option<std::time::Duration>,
-    /// See [`Timers::last_left`].
-    pub last_left: Option<std::time::Duration>,
-    /// See [`Timers::warning`].
-    pub warning: Option<std::time::Duration>,
-    /// See [`Timers::cap`].
-    pub cap: Option<std::time::Duration>,
-}
+pub(super) const LAST_LEFT: &str = "How long after the last player left it goes to sleep, such as 10m";
+pub(super) const NEVER_JOINED: &str = "How long it waits for the first player, such as 15m";
+pub(super) const CAP: &str = "The longest it runs, whoever is on, such as 12h";
 
-impl TimerChoices {
-    pub(super) const LAST_LEFT: &str = "How long after the last player left it goes to sleep, such as 10m";
-    pub(super) const NEVER_JOINED: &str = "How long it waits for the first player, such as 15m";
-    pub(super) const CAP: &str = "The longest it runs, whoever is on, such as 12h";
+pub(super) const STORAGE: &str = "Where it lives asleep: in its directory, or in its newest archive alone";
 
-    pub(super) fn read(args: &Args) -> Result<Self, Problem> {
-        Ok(Self {
-            never_joined: args.length("join-within")?,
-            last_left: args.length("sleep-after")?,
-            warning: None,
-            cap: args.length("longest-run")?,
-        })
-    }
-
-    /// Returns these timers, and those of `game` where none is chosen.
-    pub(super) fn over(self, game: Timers) -> Timers {
-        Timers {
-            never_joined: self.never_joined.unwrap_or(game.never_joined),
-            last_left: self.last_left.unwrap_or(game.last_left),
-            warning: self.warning.unwrap_or(game.warning),
-            cap: self.cap.unwrap_or(game.cap),
-        }
-    }
+pub(super) fn timers(args: &Args) -> Result<TimerChoices, Problem> {
+    Ok(TimerChoices {
+        never_joined: args.length("join-within")?,
+        last_left: args.length("sleep-after")?,
+        warning: None,
+        cap: args.length("longest-run")?,
+    })
 }
 
 /// How it is asked for.
@@ -74,9 +54,10 @@ pub const SPEC: Spec = Spec {
     options: &[
         Opt::needed("name", Kind::NewName, "What to call it: small letters, digits, hyphens"),
         Opt::needed("game", Kind::Game, "Which game"),
-        Opt::optional("sleep-after", Kind::Length, TimerChoices::LAST_LEFT),
-        Opt::optional("join-within", Kind::Length, TimerChoices::NEVER_JOINED),
-        Opt::optional("longest-run", Kind::Length, TimerChoices::CAP),
+        Opt::optional("sleep-after", Kind::Length, LAST_LEFT),
+        Opt::optional("join-within", Kind::Length, NEVER_JOINED),
+        Opt::optional("longest-run", Kind::Length, CAP),
+        Opt::optional("storage", Kind::Storage, STORAGE),
         Opt::optional("port", Kind::Port, "Its first port, where it can be chosen"),
     ],
     shown: Shown::Everybody,
@@ -85,7 +66,8 @@ pub const SPEC: Spec = Spec {
 
 fn read(args: &Args) -> Result<Command, Problem> {
     let (name, game) = (args.parsed("name")?, args.parsed("game")?);
-    Ok(Command::Create(Create { name, game, timers: TimerChoices::read(args)?, port: args.port("port")? }))
+    let (timers, storage, port) = (timers(args)?, args.storage("storage")?, args.port("port")?);
+    Ok(Command::Create(Create { name, game, timers, storage, port }))
 }
 
 pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
@@ -111,6 +93,7 @@ pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> R
         name: wanted.name.clone(),
         game: wanted.game,
         timers,
+        care: Care { storage: wanted.storage.unwrap_or(Care::DEFAULT.storage), ..Care::DEFAULT },
         port: wanted.port,
         place: context.place.clone(),
     };

@@ -1,4 +1,4 @@
-//! `world export`: a link that downloads the newest archive of a world.
+//! `world export`, `world links`, `world withdraw`: links that download archives of a world.
 
 use std::time::Duration;
 
@@ -11,9 +11,11 @@ use crate::{
         spec::{self, Args, Kind, Opt, Shown, Spec},
     },
     driver::Driver,
-    ports::{self, Found, LinkError},
+    event::Event,
+    ports::Found,
+    vault::{ExportLink, LinkOf},
     words,
-    world::{Archive, WorldName},
+    world::{Archive, ArchiveId, LinkId, World, WorldName},
 };
 
 /// What is wanted.
@@ -23,17 +25,32 @@ pub struct Export {
     pub name: WorldName,
     /// For how long the link shall work.
     pub length: Duration,
+    /// Which archive; nothing for the newest state.
+    pub archive: Option<ArchiveId>,
+}
+
+/// Which links shall work no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdraw {
+    /// The world.
+    pub name: WorldName,
+    /// Which link; nothing for all.
+    pub link: Option<LinkId>,
 }
 
 /// A link to an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
+    /// Its id.
+    pub id: LinkId,
     /// Where to download it. Whoever has it can.
     pub url: String,
     /// Until when.
     pub expires: Timestamp,
-    /// What it downloads.
-    pub archive: Archive,
+    /// What it downloads; nothing while that is being made.
+    pub archive: Option<Archive>,
+    /// How often it was followed.
+    pub downloads: u32,
     /// What to say about it.
     pub text: String,
 }
@@ -47,17 +64,42 @@ const USUAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How it is asked for.
 pub const SPEC: Spec = Spec {
     path: "world export",
-    about: "Get a link to the newest archive of a world",
+    about: "Get a link that downloads a world; an awake one is archived first and stays awake",
     options: &[
         spec::WORLD,
         Opt::optional("for", Kind::Length, "How long the link shall work, such as 2h or 3d; 7d if left out"),
+        Opt::optional("backup", Kind::Archive, "Which archive; the newest state if left out"),
     ],
     shown: Shown::Asker,
-    read,
+    read: |args| {
+        let (name, archive) = (args.world()?, args.optional("backup")?);
+        Ok(Command::Export(Export { name, length: args.length("for")?.unwrap_or(USUAL), archive }))
+    },
 };
 
-fn read(args: &Args) -> Result<Command, Problem> {
-    Ok(Command::Export(Export { name: args.world()?, length: args.length("for")?.unwrap_or(USUAL) }))
+/// How links are listed.
+pub const LINKS: Spec = Spec {
+    path: "world links",
+    about: "See the links that download a world, and how often they were followed",
+    options: &[spec::WORLD],
+    shown: Shown::Asker,
+    read: |args| Ok(Command::Links(args.world()?)),
+};
+
+/// How links are withdrawn.
+pub const WITHDRAW: Spec = Spec {
+    path: "world withdraw",
+    about: "Make links that download a world stop working",
+    options: &[
+        spec::WORLD,
+        Opt::optional("link", Kind::Link, "Which link: `world links` lists them; all of them if left out"),
+    ],
+    shown: Shown::Asker,
+    read: read_withdraw,
+};
+
+fn read_withdraw(args: &Args) -> Result<Command, Problem> {
+    Ok(Command::Withdraw(Withdraw { name: args.world()?, link: args.optional("link")? }))
 }
 
 pub(super) async fn run(export: &Export, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
@@ -66,48 +108,83 @@ pub(super) async fn run(export: &Export, context: &Context, driver: &Driver) -> 
         let text = format!("a link cannot last {}", words::length(export.length));
         return Err(Problem::new(ProblemKind::BadInput, text, "choose 1 minute to 30 days"));
     }
-    let found = driver.store.find(&context.guild, name).await;
-    let Found { world, rules, .. } = found.map_err(|e| Problem::loading(name, e))?;
-    rules.require(&context.asker, Action::Export)?;
-    let Some(archive) = world.archive else {
-        let text = format!("there is no archive of `{name}` yet");
-        return Err(Problem::new(ProblemKind::NotFound, text, "one is made whenever it goes to sleep"));
+    let id = context.fresh_link()?;
+    // Where no link can be given none is made.
+    driver.exports.url(&context.fresh_id, &id)?;
+    let event = Event::Export {
+        by: context.by.clone(),
+        link: id.clone(),
+        archive: export.archive.clone(),
+        expires: context.now + export.length,
     };
-    let expires = context.now + export.length;
-    let link = driver.archives.link(&world.id, &archive.id, expires).await.map_err(|error| match error {
-        LinkError::NotFound => {
-            let text = format!("the archive {} of `{name}` is not where it was put", archive.id);
-            Problem::new(ProblemKind::NotFound, text, "look for the file among the archives")
+    let applied = driver
+        .apply_to(&context.guild, name, (&context.asker, Action::Export), &[event], context.now)
+        .await
+        .map_err(|error| Problem::applying(name, error))?;
+    let world = applied.after;
+    let link = world.vault.links.iter().find(|link| link.id == id);
+    let none = || Problem::new(ProblemKind::Refused, "the link was withdrawn at once", "ask again");
+    Ok(Reply::Link(shown(&world, link.ok_or_else(none)?, context.now, driver)?))
+}
+
+pub(super) async fn list(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
+    let found = driver.store.find(&context.guild, name).await;
+    let Found { world, rules, .. } = found.map_err(|error| Problem::loading(name, error))?;
+    rules.require(&context.asker, Action::Export)?;
+    let links = world.vault.links.iter().filter(|link| link.expires > context.now);
+    let links = links.map(|link| shown(&world, link, context.now, driver)).collect::<Result<_, _>>()?;
+    Ok(Reply::Links(name.clone(), links))
+}
+
+pub(super) async fn withdraw(
+    wanted: &Withdraw,
+    context: &Context,
+    driver: &Driver,
+) -> Result<Reply, Problem> {
+    let Withdraw { name, link } = wanted;
+    let event = Event::Withdraw { link: link.clone() };
+    let applied = driver
+        .apply_to(&context.guild, name, (&context.asker, Action::Export), &[event], context.now)
+        .await
+        .map_err(|error| Problem::applying(name, error))?;
+    let text = match (link, applied.before.vault.links.len()) {
+        (Some(link), _) => format!("link {link} of `{name}` works no more"),
+        (None, 0) => format!("`{name}` has no links"),
+        (None, _) => format!("no link of `{name}` works any more"),
+    };
+    Ok(Reply::World { world: Box::new(applied.after), text })
+}
+
+pub(super) fn shown(
+    world: &World,
+    link: &ExportLink,
+    now: Timestamp,
+    driver: &Driver,
+) -> Result<Link, Problem> {
+    let ExportLink { id, of, expires, downloads, .. } = link;
+    let name = &world.name;
+    let left = words::length(words::between(now, *expires));
+    let works = format!("the link {id} works for {left}");
+    let (archive, text) = match of {
+        LinkOf::Archive(archive) => {
+            let kept = world.vault.find(archive);
+            let what = kept.map_or_else(|| archive.to_string(), |kept| words::kept(kept, now));
+            let newest = match &world.vault.same_as {
+                None if kept == world.vault.newest() => "; what was played since is not in it",
+                Some(_) | None => "",
+            };
+            (kept.map(|kept| kept.archive.clone()), format!("`{name}`: {what}{newest}; {works}"))
         }
-        LinkError::Unavailable(why) => why.into(),
-    })?;
-    let (id, size, left) =
-        (&archive.id, words::bytes(archive.size), words::length(works_for(&link, context.now)));
-    let text = format!("archive {id} of `{name}` ({size}); the link works for {left}");
-    Ok(Reply::Link(Link { url: link.url, expires: link.expires, archive, text }))
-}
-
-/// Returns for how long the link works, to within seconds: signing it takes a moment, and "59 min" is not worth that.
-fn works_for(link: &ports::Link, now: Timestamp) -> Duration {
-    const STEP_S: u64 = 5;
-    let exactly = words::between(now, link.expires) + Duration::from_millis(STEP_S * 500);
-    Duration::from_secs(exactly.as_secs() / STEP_S * STEP_S)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_is_said_to_work_until_its_real_end() {
-        let now = Timestamp::from_millisecond(1_795_253_400_250).unwrap();
-        let said = |ms: u64| {
-            let link = ports::Link { url: "https://x".into(), expires: now + Duration::from_millis(ms) };
-            words::length(works_for(&link, now))
-        };
-        assert_eq!(said(3_600_000), "1 h");
-        assert_eq!(said(3_599_100), "1 h", "signed by whole seconds");
-        assert_eq!(said(90_000), "1 min 30 s");
-        assert_eq!(said(7 * 24 * 3_600_000), "7 d");
-    }
+        LinkOf::Next => (
+            None,
+            format!(
+                "`{name}` is being copied and archived while it stays awake; {works} as soon as that is done"
+            ),
+        ),
+        LinkOf::Nothing(why) => {
+            (None, format!("`{name}` was not archived: {why}; the link {id} leads nowhere"))
+        }
+    };
+    let (id, url) = (id.clone(), driver.exports.url(&world.id, id)?);
+    Ok(Link { id, url, expires: *expires, archive, downloads: *downloads, text })
 }

@@ -9,17 +9,21 @@ use crate::{
     game::Game,
     ports::{CreateError, LoadError, Unavailable},
     talk::{Follower, Place},
-    world::{BadName, GuildId, Person, World, WorldId, WorldName},
+    world::{BadName, GuildId, LinkId, Person, World, WorldId, WorldName},
 };
 
 pub mod access;
+pub mod backup;
+pub mod backups;
 pub mod create;
 pub mod delete;
 pub mod export;
 pub mod games;
 pub mod help;
+pub mod import;
 pub mod keep;
 pub mod list;
+pub mod restore;
 pub mod sessions;
 pub mod settings;
 pub mod spec;
@@ -37,7 +41,13 @@ pub const LIST: &[spec::Spec] = &[
     create::SPEC,
     settings::SPEC,
     sessions::SPEC,
+    backup::SPEC,
+    backups::SPEC,
+    restore::SPEC,
+    import::SPEC,
     export::SPEC,
+    export::LINKS,
+    export::WITHDRAW,
     delete::SPEC,
     access::SHOW,
     access::ALLOW,
@@ -79,8 +89,20 @@ pub enum Command {
     Sessions(WorldName),
     /// Delete a world.
     Delete(delete::Delete),
-    /// A link to the newest archive of a world.
+    /// Make an archive of a world.
+    Backup(WorldName),
+    /// Which archives of a world there are.
+    Backups(WorldName),
+    /// Put an archive of a world back.
+    Restore(restore::Restore),
+    /// Put files from elsewhere in the place of a world's.
+    Import(import::Import),
+    /// A link to an archive of a world.
     Export(export::Export),
+    /// Which links to archives of a world there are.
+    Links(WorldName),
+    /// Make links stop working.
+    Withdraw(export::Withdraw),
     /// See or change who may do what.
     Access(access::Access),
     /// Which commands there are.
@@ -102,11 +124,16 @@ pub struct Context {
     pub follower: Option<Follower>,
     /// The time.
     pub now: Timestamp,
-    /// An id never used before, for a world that is created.
+    /// An id never used before, for what is made: a world, a link, an upload.
     pub fresh_id: WorldId,
 }
 
 impl Context {
+    /// Returns an id never used before for a link.
+    fn fresh_link(&self) -> Result<LinkId, Problem> {
+        Ok(self.fresh_id.as_str().parse()?)
+    }
+
     /// Returns `event`, where it was asked for, and the wish to have the answer changed as the world goes on.
     fn followed(&self, event: Event) -> Vec<Event> {
         let place = self.place.clone().map(Event::Place);
@@ -128,10 +155,25 @@ pub enum Reply {
         /// What was done, in a sentence.
         text: String,
     },
+    /// One world that is being deleted.
+    Deleted {
+        /// The world.
+        world: Box<World>,
+        /// What is left of it, if it was ever archived.
+        link: Option<export::Link>,
+        /// What was done, in a sentence.
+        text: String,
+    },
     /// One world, and how it was awake before.
     Sessions(Box<World>),
     /// A link.
     Link(export::Link),
+    /// The links of a world.
+    Links(WorldName, Vec<export::Link>),
+    /// One world, and its archives.
+    Backups(Box<World>),
+    /// A link that takes an upload.
+    Inbox(import::Inbox),
     /// Who may do what.
     Access(Rules),
     /// The commands.
@@ -239,7 +281,13 @@ pub async fn run(command: Command, context: &Context, driver: &Driver) -> Result
         Command::Settings(settings) => settings::run(&settings, context, driver).await,
         Command::Sessions(name) => sessions::run(&name, context, driver).await,
         Command::Delete(delete) => delete::run(&delete, context, driver).await,
+        Command::Backup(name) => backup::run(&name, context, driver).await,
+        Command::Backups(name) => backups::run(&name, context, driver).await,
+        Command::Restore(restore) => restore::run(&restore, context, driver).await,
+        Command::Import(import) => import::run(&import, context, driver).await,
         Command::Export(export) => export::run(&export, context, driver).await,
+        Command::Links(name) => export::list(&name, context, driver).await,
+        Command::Withdraw(withdraw) => export::withdraw(&withdraw, context, driver).await,
         Command::Access(access) => access::run(&access, context, driver).await,
         Command::Help => Ok(Reply::Help),
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, str::FromStr, time::Duration};
 use crate::{
     access::{Action, Who},
     commands::{Command, Problem, ProblemKind},
+    vault::Storage,
     words,
     world::{BadName, WorldName},
 };
@@ -82,6 +83,16 @@ pub enum Kind {
     Port,
     /// The world's name once more, as a confirmation of what destroys.
     Confirmation,
+    /// The id of an archive of the world.
+    Archive,
+    /// The id of a link to an archive of the world.
+    Link,
+    /// The id of something that was uploaded to be imported.
+    Upload,
+    /// A small number.
+    Count,
+    /// A [`Storage`].
+    Storage,
     /// An [`Action`].
     Action,
     /// A [`Who`]: `everyone`, `role:ID` or `member:ID`.
@@ -123,6 +134,23 @@ impl Args {
 
     pub(super) fn port(&self, name: &str) -> Result<Option<u16>, Problem> {
         let read = |text: &str| text.parse().map_err(|_| bad(name, text, "use a number from 1024 to 65000"));
+        self.text(name).map(read).transpose()
+    }
+
+    /// Reads what has a type of its own, where it is given.
+    pub(super) fn optional<T: FromStr<Err = BadName>>(&self, name: &str) -> Result<Option<T>, Problem> {
+        Ok(self.text(name).map(str::parse).transpose()?)
+    }
+
+    pub(super) fn count(&self, name: &str) -> Result<Option<u8>, Problem> {
+        let read = |text: &str| text.parse().map_err(|_| bad(name, text, "use a number from 0 to 31"));
+        self.text(name).map(read).transpose()
+    }
+
+    pub(super) fn storage(&self, name: &str) -> Result<Option<Storage>, Problem> {
+        let words = Storage::ALL.map(Storage::word).join(", ");
+        let read =
+            |text: &str| Storage::parse(text).ok_or_else(|| bad(name, text, format!("use one of: {words}")));
         self.text(name).map(read).transpose()
     }
 

@@ -50,9 +50,15 @@ fn answer(Applied { before, after }: &Applied, game: Option<&Game>, context: &Co
         State::Awake { launch, address, .. } => {
             format!("`{name}` is already awake at {address}, {}", words::asked(&launch.asked, context.now))
         }
+        State::Stopping { launch, then: Then::Sleep, .. }
+        | State::Ending { launch, then: Then::Sleep, .. }
+            if launch.errand.is_some() =>
+        {
+            format!("`{name}` is being worked on; it is woken as soon as that is done")
+        }
         State::Stopping { then: Then::Start(asked), .. } | State::Ending { then: Then::Start(asked), .. } => {
             let asked = words::asked(asked, context.now);
-            format!("`{name}` is going to sleep; waking it right after was {asked}")
+            format!("`{name}` is on its way to sleep; waking it right after was {asked}")
         }
         State::Stopping { then: Then::Sleep, .. } => {
             format!("`{name}` is going to sleep; it is woken again as soon as it is saved")

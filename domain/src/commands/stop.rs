@@ -36,6 +36,15 @@ fn answer(Applied { before, .. }: &Applied, context: &Context) -> String {
     let name = &before.name;
     match &before.state {
         State::Asleep => format!("`{name}` is asleep already"),
+        State::Starting { launch, .. } if launch.errand.is_some() => {
+            format!("`{name}` stays as it is; what was to be done with it is called off")
+        }
+        State::Stopping { launch, then: Then::Sleep, .. }
+        | State::Ending { launch, then: Then::Sleep, .. }
+            if launch.errand.is_some() =>
+        {
+            format!("`{name}` sleeps already; what is being done with it goes on")
+        }
         State::Starting { launch, .. } => {
             format!("`{name}` goes back to sleep; waking it was {}", words::asked(&launch.asked, context.now))
         }

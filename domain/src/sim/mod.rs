@@ -4,7 +4,7 @@
 //! [`Fault`] makes the next call of one port report failure, before or after it took effect.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -43,6 +43,8 @@ pub struct Outside {
     pub tasks: BTreeMap<String, (RunningTask, Option<Gone>)>,
     /// The archives received.
     pub archives: BTreeMap<String, Archive>,
+    /// What was sent to be imported.
+    pub received: BTreeSet<ImportId>,
     /// The worlds whose files were removed.
     pub erased: Vec<WorldId>,
     /// What people were told, by world and sentence.
@@ -69,6 +71,7 @@ impl Memory {
             queue: port.clone(),
             runtime: port.clone(),
             archives: port.clone(),
+            exports: port.clone(),
             chat: port,
             games: Arc::new(games),
         }
@@ -259,12 +262,15 @@ impl ArchiveStore for Memory {
         &self,
         world: &WorldId,
         launch: Generation,
-        size: u64,
+        part: &Part,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable> {
-        let id = ArchiveId::parse(&format!("{:013}-g{launch}", now.as_millisecond()));
-        let id = id.map_err(|e| Unavailable(e.to_string()))?;
-        Ok(Ticket { urls: vec![format!("memory://{world}/{id}")], part_size: size, id })
+        let begin = || {
+            let id = ArchiveId::parse(&format!("{:013}-g{launch}", now.as_millisecond()));
+            Ok(Upload { id: id.map_err(|e| Unavailable(e.to_string()))?, key: "memory".into() })
+        };
+        let upload = part.of.clone().map_or_else(begin, Ok)?;
+        Ok(Ticket { url: format!("memory://{world}/{}/{}", upload.id, part.number), upload })
     }
 
     async fn check(&self, _world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {
@@ -278,6 +284,33 @@ impl ArchiveStore for Memory {
             return Err(LinkError::NotFound);
         }
         Ok(Link { url: format!("memory://{world}/{id}"), expires })
+    }
+
+    async fn remove(&self, _world: &WorldId, id: &ArchiveId) -> Result<(), Unavailable> {
+        self.lock().archives.remove(id.as_str());
+        Ok(())
+    }
+
+    async fn inbox(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, Unavailable> {
+        Ok(Link { url: format!("memory://{world}/import/{id}"), expires })
+    }
+
+    async fn received(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, LinkError> {
+        if !self.lock().received.contains(id) {
+            return Err(LinkError::NotFound);
+        }
+        Ok(Link { url: format!("memory://{world}/import/{id}"), expires })
+    }
+
+    async fn discard(&self, _world: &WorldId, id: &ImportId) -> Result<(), Unavailable> {
+        self.lock().received.remove(id);
+        Ok(())
+    }
+}
+
+impl Exports for Memory {
+    fn url(&self, world: &WorldId, link: &LinkId) -> Result<String, Unavailable> {
+        Ok(format!("memory://{world}/link/{link}"))
     }
 }
 

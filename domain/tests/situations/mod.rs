@@ -8,12 +8,13 @@ use std::time::Duration;
 use domain::{
     Timestamp,
     event::{Event, Gone},
-    idle::{Evidence, Timers},
+    idle::{Evidence, TimerChoices, Timers},
     lifecycle::{NewWorld, create, step},
     talk::{CardId, Follower, Place, ReplyId, Told},
+    vault::{Care, CareChoices, Litter, Storage},
     world::{
-        Address, Archive, ArchiveId, GameId, Generation, GuildId, Person, Proof, Sha256, StopWhy, TaskId,
-        World, WorldId, WorldName,
+        Address, Archive, ArchiveId, Errand, GameId, Generation, GuildId, ImportId, LinkId, Person, Proof,
+        Sha256, State, StopWhy, TaskId, World, WorldId, WorldName,
     },
 };
 
@@ -42,6 +43,23 @@ pub(crate) const SITUATIONS: &[(&str, &str, &str)] = &[
     ("failed", "launching", "2 unlaunchable"),
     ("lost", "awake", "800 gone oom"),
     ("unsaved", "saved", "850 unarchived; 900 gone"),
+    ("backing up", "awake", "700 backup bob"),
+    ("backup uploaded", "backing up", "720 backedup 700 b1"),
+    ("errand launching", "asleep", "1000 restore ann a1"),
+    ("errand launched", "errand launching", "1001 launched"),
+    ("errand saved", "errand launched", "1010 claimed"),
+    ("errand uploaded", "errand saved", "1020 uploaded a2"),
+    ("errand filling", "errand uploaded", "1030 checked a2"),
+    ("importing", "new", "0 import ann; 1 launched; 30 claimed"),
+    (
+        "emptied",
+        "asleep",
+        "881 set archive; 882 start ann; 883 launched; 884 claimed; 885 ready; 886 stop ann; 887 began left;
+        888 saved fresh; 889 unchanged a1; 890 gone",
+    ),
+    ("in its archive", "emptied", "900 start ann; 901 launched"),
+    ("filling", "in its archive", "930 claimed"),
+    ("errand in its archive", "emptied", "900 restore ann a1; 901 launched"),
     ("deleting", "asleep", "1000 delete ann valhalla"),
     ("deleted", "deleting", "1001 erased"),
 ];
@@ -65,6 +83,7 @@ pub(crate) fn world() -> World {
         name: WorldName::parse("valhalla").unwrap(),
         game: GameId::parse("valheim").unwrap(),
         timers: Timers::DEFAULT,
+        care: Care::DEFAULT,
         port: None,
         place: None,
     };
@@ -100,7 +119,58 @@ pub(crate) fn event(text: &str, world: &World) -> Event {
         ["start", by] => Event::Start { by: person(by) },
         ["stop", by] => Event::Stop { by: person(by) },
         ["keep", by, until] => Event::Keep { by: person(by), until: at(until.parse().unwrap()) },
-        ["set"] => Event::Set { timers: Timers { cap: Duration::from_secs(7200), ..Timers::DEFAULT } },
+        ["set"] => Event::Set {
+            timers: TimerChoices { cap: Some(Duration::from_secs(7200)), ..TimerChoices::default() },
+            care: CareChoices::default(),
+        },
+        ["set", "directory"] => Event::Set {
+            timers: TimerChoices::default(),
+            care: CareChoices { storage: Some(Storage::Directory), ..CareChoices::default() },
+        },
+        ["set", "archive"] => Event::Set {
+            timers: TimerChoices::default(),
+            care: CareChoices { storage: Some(Storage::Archive), ..CareChoices::default() },
+        },
+        ["backup", by] => Event::Errand { by: person(by), errand: Errand::Backup },
+        ["restore", by, id] => {
+            Event::Errand { by: person(by), errand: Errand::Restore(ArchiveId::parse(id).unwrap()) }
+        }
+        ["import", by] => {
+            Event::Errand { by: person(by), errand: Errand::Import(ImportId::parse("i1").unwrap()) }
+        }
+        ["export", by] => Event::Export {
+            by: person(by),
+            link: LinkId::parse("l1").unwrap(),
+            archive: None,
+            expires: at(1_000_000),
+        },
+        ["withdraw"] => Event::Withdraw { link: None },
+        ["downloaded"] => Event::Downloaded { link: LinkId::parse("l1").unwrap() },
+        ["unchanged", id] => Event::Unchanged { generation, archive: ArchiveId::parse(id).unwrap() },
+        ["backedup", "it", id] => {
+            let wish = match &world.state {
+                State::Awake { backup: Some(backup), .. } => backup.at,
+                State::Asleep
+                | State::Starting { .. }
+                | State::Awake { .. }
+                | State::Stopping { .. }
+                | State::Ending { .. }
+                | State::Deleting { .. }
+                | State::Deleted { .. } => at(0),
+            };
+            Event::BackedUp { generation, wish, archive: archive(id, generation) }
+        }
+        ["backedup", wish, id] => {
+            Event::BackedUp { generation, wish: at(wish.parse().unwrap()), archive: archive(id, generation) }
+        }
+        ["notbackedup", wish] => Event::BackupFailed {
+            generation,
+            wish: at(wish.parse().unwrap()),
+            why: "the disk is full".into(),
+        },
+        ["filled"] => Event::Filled { generation, found: "a world".into() },
+        ["notfilled"] => Event::FillFailed { generation, why: "the disk is full".into() },
+        ["removed", id] => Event::Removed(Litter::Archive(ArchiveId::parse(id).unwrap())),
         ["follow", until] => Event::Follow(Follower {
             reply: ReplyId::parse("reply").unwrap(),
             until: at(until.parse().unwrap()),

@@ -24,6 +24,7 @@ pub(crate) fn slow(memory: &Memory, driver: &Driver) -> Driver {
         queue: port.clone(),
         runtime: port.clone(),
         archives: port.clone(),
+        exports: Arc::new(memory.clone()),
         chat: port,
         games: driver.games.clone(),
     }
@@ -133,11 +134,11 @@ impl ArchiveStore for Slow {
         &self,
         world: &WorldId,
         launch: Generation,
-        size: u64,
+        part: &Part,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable> {
         yield_now().await;
-        self.0.ticket(world, launch, size, now).await
+        self.0.ticket(world, launch, part, now).await
     }
 
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {
@@ -148,6 +149,26 @@ impl ArchiveStore for Slow {
     async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
         yield_now().await;
         self.0.link(world, id, expires).await
+    }
+
+    async fn remove(&self, world: &WorldId, id: &ArchiveId) -> Result<(), Unavailable> {
+        yield_now().await;
+        self.0.remove(world, id).await
+    }
+
+    async fn inbox(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, Unavailable> {
+        yield_now().await;
+        self.0.inbox(world, id, expires).await
+    }
+
+    async fn received(&self, world: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, LinkError> {
+        yield_now().await;
+        self.0.received(world, id, expires).await
+    }
+
+    async fn discard(&self, world: &WorldId, id: &ImportId) -> Result<(), Unavailable> {
+        yield_now().await;
+        self.0.discard(world, id).await
     }
 }
 

@@ -70,6 +70,12 @@ pub fn deploy(moto: &Moto, secrets: &Secrets, visibility: Duration) -> Result<St
     queue["QueueUrl"].as_str().map(str::to_owned).context("the queue has no URL")
 }
 
+/// Says where people reach the front door.
+pub fn set_control_url(moto: &Moto, url: &str) -> Result<()> {
+    let name = format!("{PARAMETERS}/control-url");
+    call(moto, "AmazonSSM.PutParameter", &json!({ "Name": name, "Value": url, "Type": "String" })).map(drop)
+}
+
 /// Returns how many messages are dead.
 pub fn dead_letters(moto: &Moto) -> Result<u64> {
     let url = call(moto, "AmazonSQS.GetQueueUrl", &json!({ "QueueName": DEAD }))?;

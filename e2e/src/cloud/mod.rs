@@ -156,6 +156,7 @@ impl Cloud {
         };
         let (interactions, [outside, inside]) = deployed.interactions(&lab)?;
         people.send_to(&outside.url());
+        account::set_control_url(&moto, &outside.url())?;
         let (worker, tap) = deployed.worker(&runtime, &inside.url())?;
         let machines = plan.players..plan.players + plan.machines;
         let fargate = Fargate::start(&runtime, scratch.fargate(lab.clone(), machines, deployed.bucket)?)?;
@@ -207,6 +208,20 @@ impl Cloud {
         let first = answered.text().lines().next().unwrap_or_default().to_owned();
         self.story(&format!("{}: /world {command} -> \"{first}\" in {:.0?}", who.name, answered.took));
         Ok(answered)
+    }
+
+    /// Downloads what the link leads to, waiting for it while it is being made.
+    pub fn download(&self, link: &str) -> Result<Vec<u8>> {
+        let begun = Instant::now();
+        loop {
+            let mut answer = account::agent(REQUEST_LIMIT).get(link).call()?;
+            if !answer.headers().contains_key("retry-after") {
+                ensure!(answer.status() == 200, "the link leads to {}", answer.status());
+                return Ok(answer.body_mut().read_to_vec()?);
+            }
+            ensure!(begun.elapsed() < Duration::from_secs(60), "it is still being made");
+            thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Returns the world as the API shows it.

@@ -96,6 +96,27 @@ impl People {
         self.interact(who, 2, data).with_context(|| format!("/{path} by {}", who.name))
     }
 
+    /// Types `typed` into an option of a command about a world, and returns what is offered: what is sent of each choice.
+    pub fn type_into(
+        &self,
+        who: Friend,
+        path: &str,
+        world: &str,
+        option: &str,
+        typed: &str,
+    ) -> Result<Vec<String>> {
+        let (name, below) = path.split_once(' ').context("a command has two words")?;
+        let options = json!([
+            { "type": 3, "name": "name", "value": world },
+            { "type": 3, "name": option, "value": typed, "focused": true },
+        ]);
+        let below = json!({ "type": 1, "name": below, "options": options });
+        let data = json!({ "id": "1700000000000000001", "type": 1, "name": name, "options": [below] });
+        let answered = self.interact(who, 4, data)?;
+        let choices = answered.body["data"]["choices"].as_array().cloned().unwrap_or_default();
+        Ok(choices.iter().filter_map(|choice| choice["value"].as_str()).map(str::to_owned).collect())
+    }
+
     /// Presses a button.
     pub fn press(&self, who: Friend, custom_id: &str) -> Result<Answered> {
         let data = json!({ "component_type": 2, "custom_id": custom_id });
@@ -120,9 +141,15 @@ impl People {
         ensure!(answer.status() == 200, "{}: {text}", answer.status());
         ensure!(took < ANSWER_LIMIT, "Discord waits for 3 s, and this took {took:.1?}");
         let body: Value = serde_json::from_str(&text)?;
-        let to = if kind == 3 { To::Button } else { To::Command };
+        let to = match kind {
+            3 => To::Button,
+            4 => To::Autocomplete,
+            _ => To::Command,
+        };
         validate::answer(&body, to).map_err(|why| anyhow!("{why}"))?;
-        self.discord.answered(&token, &body);
+        if kind != 4 {
+            self.discord.answered(&token, &body);
+        }
         Ok(Answered { token, body, took })
     }
 }

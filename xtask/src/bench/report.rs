@@ -56,6 +56,15 @@ impl Machine {
             load: read("/proc/loadavg")?.split(' ').next().unwrap_or_default().parse()?,
         })
     }
+
+    /// Says where and when it was.
+    pub(super) fn sentence(&self) -> String {
+        let Self { date, commit, architecture, processor, processors, kernel, compiler, load } = self;
+        format!(
+            "Measured on {date} at commit {commit}: {architecture}, {processors} × {processor}, Linux {kernel}, {compiler}; \
+             load before it {load:.1}."
+        )
+    }
 }
 
 /// Returns what a program says.
@@ -68,12 +77,7 @@ fn said(program: &str, arguments: &[&str]) -> Result<String> {
 impl Report {
     /// Returns the tables.
     pub(super) fn table(&self) -> String {
-        let Machine { date, commit, architecture, processor, processors, kernel, compiler, load } =
-            &self.machine;
-        let mut text = format!(
-            "Measured on {date} at commit {commit}: {architecture}, {processors} × {processor}, Linux {kernel}, {compiler}; \
-             load before it {load:.1}.\n\n"
-        );
+        let mut text = format!("{}\n\n", self.machine.sentence());
         text += &rows(&self.start_rows());
         text += "\n";
         text += &rows(&self.interaction_rows());
@@ -180,12 +184,13 @@ fn memory(memory: Memory) -> String {
     format!("{resident} (own {own}, peak {peak})")
 }
 
-fn mib(bytes: u64) -> String {
+/// Returns bytes as people read them.
+pub(super) fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
 }
 
 /// Returns rows as a table in Markdown, the first one as its head, numbers to the right.
-fn rows(rows: &[Vec<String>]) -> String {
+pub(super) fn rows(rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (at, row) in rows.iter().enumerate() {
         let _ = writeln!(text, "| {} |", row.join(" | "));

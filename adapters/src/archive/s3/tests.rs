@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 use crate::{
-    archive::contract::{self, Upload, Web, at, world},
+    archive::contract::{self, Web, at, claim, large, only, uploaded, world},
     aws::tests::config_at,
 };
 
@@ -17,55 +17,61 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 async fn s3_keeps_the_contract() {
     let archives = bench("contract").await;
     contract::all(&archives, &archives).await;
-    contract::an_archive_belongs_to_its_world(&archives, &archives).await;
     contract::signed(&archives, &archives).await;
 }
 
 #[tokio::test]
 async fn tickets_and_links_are_addresses_in_the_bucket() {
     let archives = bench("addresses").await;
-    let small = archives.ticket(&world("w"), Generation(12), 3, at(7)).await.unwrap();
-    let large = archives.ticket(&world("w"), Generation(12), (10 << 20) + 1, at(8)).await.unwrap();
-    let put = Web::put(&archives, &small.urls[0], b"zip").await;
-    assert!(put);
-    let link = archives.link(&world("w"), &small.id, at(60_000)).await.unwrap().url;
+    let Ticket { upload, url } = archives.ticket(&world("w"), Generation(12), &only(3), at(7)).await.unwrap();
+    assert!(Web::put(&archives, &url, b"zip").await);
+    let sent = contract::Sent { upload: upload.clone(), urls: vec![] };
+    assert_eq!(archives.check(&world("w"), &claim(&sent, b"zip")).await, Ok(Checked::Whole));
+    let second = Part { of: Some(upload.clone()), number: 2, ..only(17) };
+    let second = archives.ticket(&world("w"), Generation(12), &second, at(8)).await.unwrap().url;
+    let link = archives.link(&world("w"), &upload.id, at(60_000)).await.unwrap().url;
+    let save = contract::import("save");
+    let inbox = archives.inbox(&world("w"), &save, Timestamp::now() + HOUR).await.unwrap().url;
+    assert!(Web::put(&archives, &inbox, b"zip").await);
+    let received = archives.received(&world("w"), &save, at(60_000)).await.unwrap().url;
     check(
-        [small.urls, large.urls, vec![link]].concat(),
+        vec![url, second, link, inbox, received],
         expect![[r#"
         http://s3/addresses/worlds/w/20261121-093000-007-g12.zip
-            x-id=PutObject X-Amz-Algorithm=AWS4-HMAC-SHA256 X-Amz-Expires=10800 X-Amz-SignedHeaders=content-length%3Bhost
-        http://s3/addresses/worlds/w/20261121-093000-008-g12.zip
             x-id=UploadPart partNumber=1 uploadId=… X-Amz-Algorithm=AWS4-HMAC-SHA256 X-Amz-Expires=10800 X-Amz-SignedHeaders=content-length%3Bhost
-        http://s3/addresses/worlds/w/20261121-093000-008-g12.zip
+        http://s3/addresses/worlds/w/20261121-093000-007-g12.zip
             x-id=UploadPart partNumber=2 uploadId=… X-Amz-Algorithm=AWS4-HMAC-SHA256 X-Amz-Expires=10800 X-Amz-SignedHeaders=content-length%3Bhost
-        http://s3/addresses/worlds/w/20261121-093000-008-g12.zip
-            x-id=UploadPart partNumber=3 uploadId=… X-Amz-Algorithm=AWS4-HMAC-SHA256 X-Amz-Expires=10800 X-Amz-SignedHeaders=content-length%3Bhost
         http://s3/addresses/worlds/w/20261121-093000-007-g12.zip
             x-id=GetObject response-content-disposition=attachment%3B%20filename%3D%2220261121-093000-007-g12.zip%22 response-content-type=application%2Fzip X-Amz-Algorithm=AWS4-HMAC-SHA256 X-Amz-Expires=1 X-Amz-SignedHeaders=host
+        http://s3/addresses/imports/w/save
+            x-id=PutObject X-Amz-Algorithm=AWS4-HMAC-SHA256 X-Amz-Expires=3600 X-Amz-SignedHeaders=host
+        http://s3/addresses/imports/w/save
+            x-id=GetObject X-Amz-Algorithm=AWS4-HMAC-SHA256 X-Amz-Expires=1 X-Amz-SignedHeaders=host
     "#]],
     );
 }
 
 #[tokio::test]
-async fn a_url_takes_exactly_the_bytes_that_it_was_signed_for() {
-    let archives = bench("lengths").await;
-    let ticket = archives.ticket(&world("w"), Generation(1), 3, Timestamp::now()).await.unwrap();
-    assert!(!Web::put(&archives, &ticket.urls[0], b"zi").await);
-    assert!(!Web::put(&archives, &ticket.urls[0], b"zipp").await);
-    assert!(Web::put(&archives, &ticket.urls[0], b"zip").await);
+async fn of_an_upload_nothing_is_left_but_the_archive() {
+    let archives = bench("left").await;
+    let content = large();
+    let sent = uploaded(&archives, &archives, "w", &content).await;
+    let left = || {
+        let uploads = server().dir().join("left/uploads/w");
+        std::fs::read_dir(uploads).map(|all| all.count()).unwrap_or_default()
+    };
+    assert_eq!(left(), 1);
+    let other = Archive { sha256: Sha256([7; 32]), ..claim(&sent, &content) };
+    assert_eq!(archives.check(&world("w"), &other).await, Ok(Checked::NotWhole));
+    assert_eq!(archives.check(&world("w"), &claim(&sent, &content)).await, Ok(Checked::Whole));
+    assert_eq!(left(), 0);
 }
 
 #[tokio::test]
 async fn of_two_checks_at_once_both_find_the_parts_put_together() {
     let archives = bench("two-checks").await;
-    let content = vec![7; (5 << 20) + 1];
-    let ticket =
-        archives.ticket(&world("w"), Generation(1), content.len() as u64, Timestamp::now()).await.unwrap();
-    for (url, part) in ticket.urls.iter().zip(content.chunks(5 << 20)) {
-        assert!(Web::put(&archives, url, part).await);
-    }
-    let sha256 = Sha256(sha2::Sha256::digest(&content).into());
-    let claim = Archive { id: ticket.id, generation: Generation(1), size: content.len() as u64, sha256 };
+    let content = large();
+    let claim = claim(&uploaded(&archives, &archives, "w", &content).await, &content);
     // The one that comes second may find the upload gone and the object not there yet: then nobody knows.
     let w = world("w");
     let (first, second) = tokio::join!(archives.check(&w, &claim), archives.check(&w, &claim));
@@ -78,43 +84,28 @@ async fn what_is_out_of_reach_says_nothing_about_archives() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let archives =
         S3Archive::new(&config_at(&format!("http://{nobody}"), "key", "secret").await, "bucket", HOUR);
-    let ticket = archives.ticket(&world("w"), Generation(1), 3, at(1)).await.unwrap();
-    let claim = Archive { id: ticket.id, generation: Generation(1), size: 3, sha256: Sha256([7; 32]) };
-    let checked = archives.check(&world("w"), &claim).await.unwrap_err();
-    let linked = archives.link(&world("w"), &claim.id, at(60_000)).await.unwrap_err();
-    let in_parts = archives.ticket(&world("w"), Generation(1), SMALLEST_PART + 1, at(1)).await.unwrap_err();
+    let (w, save) = (world("w"), contract::import("save"));
+    let upload = Upload { id: archive_id(Generation(3), at(1)).unwrap(), key: "key".into() };
+    let second = Part { of: Some(upload.clone()), number: 2, ..only(3) };
+    archives.ticket(&w, Generation(3), &second, at(1)).await.unwrap();
+    let sent = contract::Sent { upload, urls: vec![] };
+    let claim = claim(&sent, b"zip");
+    let failed = [
+        archives.check(&w, &claim).await.unwrap_err().to_string(),
+        archives.link(&w, &claim.id, at(60_000)).await.unwrap_err().to_string(),
+        archives.ticket(&w, Generation(3), &only(3), at(1)).await.unwrap_err().to_string(),
+        archives.remove(&w, &claim.id).await.unwrap_err().to_string(),
+        archives.received(&w, &save, at(60_000)).await.unwrap_err().to_string(),
+        archives.discard(&w, &save).await.unwrap_err().to_string(),
+    ];
     expect![[r#"
         s3:HeadObject failed: the service is out of reach
         s3:HeadObject failed: the service is out of reach
-        s3:CreateMultipartUpload failed: the service is out of reach"#]]
-    .assert_eq(&format!("{checked}\n{linked}\n{in_parts}"));
-}
-
-#[tokio::test]
-async fn more_than_is_ever_received_gets_no_ticket() {
-    let archives = bench("too-large").await;
-    let error = archives.ticket(&world("w"), Generation(1), u64::MAX, at(1)).await.unwrap_err().to_string();
-    expect!["an archive of 18446744073709551615 bytes is larger than the 107374182400 that are received"]
-        .assert_eq(&error);
-}
-
-#[test]
-fn parts_are_whole_mib_and_no_more_than_64() {
-    let mut said = String::new();
-    for size in [1, SMALLEST_PART, SMALLEST_PART + 1, 4 << 30, (4 << 30) + 1, super::super::LARGEST] {
-        let part = part_size(size, SMALLEST_PART);
-        assert!(part.is_multiple_of(MIB) && part <= 5 << 30, "S3's limit");
-        said += &format!("{size} bytes: {} of {} MiB\n", size.div_ceil(part), part / MIB);
-    }
-    expect![[r#"
-        1 bytes: 1 of 64 MiB
-        67108864 bytes: 1 of 64 MiB
-        67108865 bytes: 2 of 64 MiB
-        4294967296 bytes: 64 of 64 MiB
-        4294967297 bytes: 64 of 65 MiB
-        107374182400 bytes: 64 of 1600 MiB
-    "#]]
-    .assert_eq(&said);
+        s3:CreateMultipartUpload failed: the service is out of reach
+        s3:DeleteObject failed: the service is out of reach
+        s3:HeadObject failed: the service is out of reach
+        s3:DeleteObject failed: the service is out of reach"#]]
+    .assert_eq(&failed.join("\n"));
 }
 
 #[test]
@@ -135,25 +126,18 @@ fn a_link_lasts_no_longer_than_its_credentials_and_may_be_over_already() {
 #[tokio::test]
 async fn a_link_says_when_it_really_ends_which_is_within_seven_days() {
     let archives = bench("real-end").await;
-    let ticket = archives.ticket(&world("w"), Generation(1), 3, Timestamp::now()).await.unwrap();
-    assert!(Web::put(&archives, &ticket.urls[0], b"zip").await);
+    let sent = uploaded(&archives, &archives, "w", b"zip").await;
+    assert_eq!(archives.check(&world("w"), &claim(&sent, b"zip")).await, Ok(Checked::Whole));
     let week = 7 * 24 * 60 * 60;
     for (longest, expected) in [(3600, 3600), (10 * week, week)] {
         let aws = config_at(server().url(), server().access_key(), server().secret_key()).await;
         let archives = S3Archive::new(&aws, "real-end", Duration::from_secs(longest));
         let before = Timestamp::now();
         let asked = before + Duration::from_secs(30 * 24 * 60 * 60);
-        let link = archives.link(&world("w"), &ticket.id, asked).await.unwrap();
+        let link = archives.link(&world("w"), &sent.upload.id, asked).await.unwrap();
         let works_for = link.expires.as_second() - before.as_second();
         assert!((expected..=expected + 60).contains(&works_for.unsigned_abs()), "{works_for}");
         assert!(link.url.contains(&format!("X-Amz-Expires={expected}&")), "{}", link.url);
-    }
-}
-
-#[async_trait]
-impl Upload for S3Archive {
-    async fn put(&self, _world: &WorldId, ticket: &Ticket, content: &'static [u8], _claim: &Archive) {
-        assert!(Web::put(self, &ticket.urls[0], content).await);
     }
 }
 
@@ -166,7 +150,11 @@ impl Web for S3Archive {
 
     async fn get(&self, url: &str) -> Option<Vec<u8>> {
         let url = url.to_owned();
-        on_the_web(move |agent| agent.get(&url).call().ok()?.into_body().read_to_vec().ok()).await
+        on_the_web(move |agent| {
+            let body = agent.get(&url).call().ok()?.into_body();
+            body.into_with_config().limit(1 << 30).read_to_vec().ok()
+        })
+        .await
     }
 }
 
@@ -174,13 +162,13 @@ async fn on_the_web<T: Send + 'static>(ask: impl FnOnce(&ureq::Agent) -> T + Sen
     tokio::task::spawn_blocking(move || ask(&ureq::Agent::new_with_defaults())).await.unwrap()
 }
 
-/// Returns archives in a bucket of the test's own, in parts as small as S3 allows.
+/// Returns archives in a bucket of the test's own.
 async fn bench(bucket: &str) -> S3Archive {
     let server = tokio::task::spawn_blocking(server).await.unwrap();
     let bucket = bucket.to_owned();
     std::fs::create_dir_all(server.dir().join(&bucket)).unwrap();
     let aws = config_at(server.url(), server.access_key(), server.secret_key()).await;
-    S3Archive { smallest_part: 5 << 20, ..S3Archive::new(&aws, bucket, HOUR) }
+    S3Archive::new(&aws, bucket, HOUR)
 }
 
 fn server() -> &'static S3 {

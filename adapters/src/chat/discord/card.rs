@@ -5,8 +5,12 @@ use domain::{
     game::Game,
     idle::Evidence,
     lifecycle::CAP_MARGIN,
+    vault::Kept,
     words,
-    world::{Asked, Heard, Launch, Milestone, Session, StartStep, State, StopStep, Then, World},
+    world::{
+        Asked, Backup, BackupStep, Errand, Heard, Launch, Milestone, Session, StartStep, State, StopStep,
+        Then, World,
+    },
 };
 
 use crate::chat::discord::{
@@ -33,14 +37,15 @@ pub fn keys(world: &World) -> Vec<Key> {
     use Weight::{Grave, Main, Usual};
     let key =
         |label, weight, press| Some(Key { label, weight, id: CustomId { press, world: world.name.clone() } });
-    let export = || key("Export", Usual, Press::Export).filter(|_| world.archive.is_some());
+    let export = || key("Export", Usual, Press::Export).filter(|_| world.vault.newest().is_some());
     let refresh = || key("Refresh", Usual, Press::Refresh);
     let keys = match &world.state {
         State::Asleep => vec![key("Start", Main, Press::Start), export(), refresh()],
         State::Starting { .. } => vec![key("Stop", Grave, Press::Stop), refresh()],
         State::Awake { heard, .. } => {
             let weight = if heard.stops_at.is_some() { Main } else { Usual };
-            vec![key("Stay 1 h", weight, Press::Stay), key("Stop", Grave, Press::Stop), export(), refresh()]
+            let export = key("Export", Usual, Press::Export);
+            vec![key("Stay 1 h", weight, Press::Stay), key("Stop", Grave, Press::Stop), export, refresh()]
         }
         State::Stopping { then: Then::Sleep, .. } | State::Ending { then: Then::Sleep, .. } => {
             vec![key("Start", Main, Press::Start), refresh()]
@@ -68,7 +73,7 @@ fn colour(world: &World) -> Colour {
 fn cost(world: &World, billed: Billed) -> Option<&'static str> {
     let line = match &world.state {
         State::Asleep => "Asleep, it costs no more than its storage.",
-        State::Deleting { .. } | State::Deleted { .. } if world.archive.is_none() => {
+        State::Deleting { .. } | State::Deleted { .. } if world.vault.newest().is_none() => {
             "It costs nothing any more."
         }
         State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. } => {
@@ -85,11 +90,18 @@ fn cost(world: &World, billed: Billed) -> Option<&'static str> {
 fn lines(world: &World, game: Option<&Game>) -> Vec<String> {
     match &world.state {
         State::Asleep => asleep(world),
+        State::Starting { launch: Launch { errand: Some(errand), asked, .. }, .. } => {
+            vec![on_errand(errand, asked), "Its task is coming up.".into()]
+        }
+        State::Stopping { launch: Launch { errand: Some(errand), asked, .. }, step, then, .. } => {
+            vec![on_errand(errand, asked), sentence(words::errand_step(errand, step)), follows(then)]
+        }
         State::Starting { launch, step, .. } => starting(world, game, launch, step),
-        State::Awake { launch, address, heard, keep, deadline, .. } => {
+        State::Awake { launch, address, heard, keep, backup, deadline, .. } => {
             let mut lines = vec![format!("Join at {}.", code(&address.to_string()))];
             lines.push(seen(launch, heard));
             lines.extend(next(world, heard, keep.as_ref()));
+            lines.extend(backup.as_ref().map(archived));
             let cap = *deadline - CAP_MARGIN;
             lines.push(format!("It runs until {} at the longest, {}.", time(cap), relative(cap)));
             lines
@@ -115,8 +127,11 @@ fn asleep(world: &World) -> Vec<String> {
             format!("{} ({})", sentence(&words::outcome(outcome)), relative(since))
         }
     }];
-    if let Some(archive) = &world.archive {
-        lines.push(format!("Its newest archive is `{}`, {}.", archive.id, words::bytes(archive.size)));
+    if let Some(Kept { archive, .. }) = world.vault.newest() {
+        let (size, all) = (words::bytes(archive.size), words::bytes(world.vault.size()));
+        let number = world.vault.kept.len();
+        let more = if number > 1 { format!("; all {number} have {all}") } else { String::new() };
+        lines.push(format!("Its newest archive is `{}`, {size}{more}.", archive.id));
     }
     lines.push("**Start** wakes it.".into());
     lines
@@ -126,6 +141,7 @@ fn starting(world: &World, game: Option<&Game>, launch: &Launch, step: &StartSte
     let step = match step {
         StartStep::Launching => "A task is being asked for.",
         StartStep::Launched { .. } => "Its task is coming up.",
+        StartStep::Filling { .. } => "Its newest archive is being unpacked.",
         StartStep::Claimed { .. } => "The game is loading.",
     };
     let typical = world.last_start_took().or(game.map(|game| game.ready.typical));
@@ -178,7 +194,22 @@ fn stopping(step: &StopStep) -> &'static str {
         StopStep::Saved(_) => "It is saved and being archived.",
         StopStep::Uploaded(..) => "It is archived, and the archive is being checked.",
         StopStep::Rejected(..) => "The archive was not whole; another one is being made.",
+        StopStep::Filling => "Its directory is being filled.",
     }
+}
+
+/// Returns how far the archive is that was made last while it is awake.
+fn archived(backup: &Backup) -> String {
+    let at = relative(backup.at);
+    match &backup.step {
+        BackupStep::Wanted | BackupStep::Uploaded(_) => "It is being archived while it is played.".into(),
+        BackupStep::Done(_) => format!("It was archived {at}."),
+        BackupStep::Failed(why) => format!("It could not be archived {at}: {}.", plain(why)),
+    }
+}
+
+fn on_errand(errand: &Errand, asked: &Asked) -> String {
+    format!("It is {}: {}.", plain(&words::doing(errand)), wanted(asked))
 }
 
 fn follows(then: &Then) -> String {

@@ -8,6 +8,7 @@ use domain::{
         LIST,
         spec::{Kind, Need, Opt, Spec},
     },
+    vault::Storage,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -160,8 +161,17 @@ fn option(opt: &Opt) -> Option<AppOption> {
     let text = |max_length| AppOption { kind: STRING, max_length: Some(max_length), ..base.clone() };
     Some(match opt.kind {
         // What is chosen from a list may be shown with more than its name.
-        Kind::World | Kind::Game => AppOption { autocomplete: true, ..text(100) },
+        Kind::World | Kind::Game | Kind::Archive | Kind::Link => {
+            AppOption { autocomplete: true, ..text(100) }
+        }
         Kind::NewName => text(32),
+        Kind::Upload => text(64),
+        Kind::Count => AppOption { kind: INTEGER, min_value: Some(0), max_value: Some(31), ..base },
+        Kind::Storage => {
+            let choice =
+                |storage: Storage| AppChoice { name: storage.word().into(), value: storage.word().into() };
+            AppOption { kind: STRING, choices: Storage::ALL.into_iter().map(choice).collect(), ..base }
+        }
         Kind::Length => text(20),
         Kind::Port => AppOption { kind: INTEGER, min_value: Some(PORTS.0), max_value: Some(PORTS.1), ..base },
         Kind::Action => {

@@ -18,8 +18,9 @@ use domain::{
     lifecycle::step,
     ports::{Found, LoadError},
     talk::{Follower, Place},
+    vault::ExportLink,
     words,
-    world::{GuildId, WorldId, WorldName},
+    world::{GuildId, World, WorldId, WorldName},
 };
 use serde_json::{Value, json};
 use twilight_model::{
@@ -161,8 +162,8 @@ impl Discord {
         match &here.interaction.what {
             What::Ping => Shape::Other(respond(InteractionResponseType::Pong, None)),
             What::Command { path, args } => self.command(path, args, &context, driver).await,
-            What::Autocomplete { path, option, typed } => {
-                let found = suggestions(path, option, typed, &context.guild, driver).await;
+            What::Autocomplete { path, option, typed, others } => {
+                let found = suggestions(path, option, typed, others, &context, driver).await;
                 Shape::Other(choices(found))
             }
             What::Button { custom_id } => match custom_id.parse() {
@@ -326,7 +327,7 @@ fn delete_modal(name: &WorldName) -> Value {
         id: None,
         label: limits::clip("Its name once more, to be sure", limits::MODAL_LABEL),
         description: Some(limits::clip(
-            "Its files are removed for good; its archives are kept.",
+            "Its files are removed for good; its last archive is kept for 30 days.",
             limits::LABEL_DESCRIPTION,
         )),
         component: Box::new(Component::TextInput(input)),
@@ -345,12 +346,13 @@ async fn suggestions(
     path: &str,
     option: &str,
     typed: &str,
-    guild: &GuildId,
+    others: &Args,
+    context: &Context,
     driver: &Driver,
 ) -> Vec<(String, String)> {
     let typed = typed.trim().to_lowercase();
     let all: Vec<(String, String)> = match kind_of(path, option) {
-        Some(Kind::World) => match driver.store.list(guild).await {
+        Some(Kind::World) => match driver.store.list(&context.guild).await {
             Ok(listed) => listed
                 .worlds
                 .iter()
@@ -364,7 +366,31 @@ async fn suggestions(
         Some(Kind::Game) => {
             driver.games.values().map(|game| (game.name.clone(), game.id.to_string())).collect()
         }
-        Some(Kind::NewName | Kind::Length | Kind::Port | Kind::Confirmation | Kind::Action | Kind::Who)
+        Some(Kind::Archive) => {
+            let world = meant(others, context, driver).await;
+            let kept = world.iter().flat_map(|world| &world.vault.kept);
+            kept.map(|kept| (words::kept(kept, context.now), kept.archive.id.to_string())).collect()
+        }
+        Some(Kind::Link) => {
+            let world = meant(others, context, driver).await;
+            let links = world.iter().flat_map(|world| &world.vault.links);
+            let said = |link: &ExportLink| {
+                let age = words::length(words::between(link.asked.at, context.now));
+                format!("{} — {} downloads, made {age} ago for {}", link.id, link.downloads, link.asked.by)
+            };
+            links.map(|link| (said(link), link.id.to_string())).collect()
+        }
+        Some(
+            Kind::NewName
+            | Kind::Length
+            | Kind::Port
+            | Kind::Upload
+            | Kind::Count
+            | Kind::Storage
+            | Kind::Confirmation
+            | Kind::Action
+            | Kind::Who,
+        )
         | None => Vec::new(),
     };
     let rank = |(shown, sent): &(String, String)| {
@@ -375,6 +401,19 @@ async fn suggestions(
     let mut found: Vec<_> = all.into_iter().filter_map(|choice| Some((rank(&choice)?, choice))).collect();
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, choice)| choice).take(limits::CHOICES).collect()
+}
+
+/// Returns the world that the other options name, if there is one.
+async fn meant(others: &Args, context: &Context, driver: &Driver) -> Option<World> {
+    let name = others.text("name")?.parse().ok()?;
+    match driver.store.find(&context.guild, &name).await {
+        Ok(found) => Some(found.world),
+        Err(LoadError::NotFound) => None,
+        Err(LoadError::Unavailable(why)) => {
+            tracing::error!(%why, "the world to choose from is out of reach");
+            None
+        }
+    }
 }
 
 fn choices(found: Vec<(String, String)>) -> Value {

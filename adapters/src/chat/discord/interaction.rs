@@ -102,6 +102,8 @@ pub enum What {
         option: String,
         /// What is typed of it so far.
         typed: String,
+        /// What is given for the other options.
+        others: Args,
     },
     /// A button was pressed.
     Button {
@@ -173,13 +175,14 @@ fn command(data: Data, guild: Option<Snowflake>) -> Result<What, Malformed> {
 
 fn autocomplete(data: Data) -> Result<What, Malformed> {
     let (path, options) = path(data.name, data.options)?;
-    let focused = options.into_iter().find(|option| option.focused);
-    let RawOption { name, value, .. } = focused.ok_or_else(|| not_one("nothing is being typed"))?;
-    let typed = match value {
+    let text = |value| match value {
         Some(Value::Text(text)) => text,
         Some(Value::Number(_) | Value::Flag(_)) | None => String::new(),
     };
-    Ok(What::Autocomplete { path, option: name, typed })
+    let (focused, others): (Vec<_>, Vec<_>) = options.into_iter().partition(|option| option.focused);
+    let focused = focused.into_iter().next().ok_or_else(|| not_one("nothing is being typed"))?;
+    let others = others.into_iter().map(|option| (option.name, text(option.value))).collect();
+    Ok(What::Autocomplete { path, option: focused.name, typed: text(focused.value), others: Args(others) })
 }
 
 /// Returns the words of the command and the options behind them: `world`, and in it `start`.

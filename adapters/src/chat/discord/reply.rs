@@ -2,11 +2,12 @@
 
 use domain::{
     access::{Action, Rules},
-    commands::{self, Problem, ProblemKind, Reply, export::Link, spec::Shown},
+    commands::{self, Problem, ProblemKind, Reply, export::Link, import::Inbox, spec::Shown},
     effect::Notice,
     game::Game,
+    vault::Kept,
     words,
-    world::{Address, Milestone, Session, State, World},
+    world::{Milestone, Session, State, World},
 };
 
 use crate::chat::discord::{
@@ -30,6 +31,21 @@ impl Discord {
                 listing(&format!("{} — the last times", world.name), seen, session_lines(world))
             }
             Reply::Link(link) => listing("Archive", Seen::ByAsker, link_lines(link)),
+            Reply::Deleted { world, link, text } => {
+                let link = link.iter().flat_map(link_lines);
+                listing(
+                    world.name.as_str(),
+                    Seen::ByAsker,
+                    [sentence(text)].into_iter().chain(link).collect(),
+                )
+            }
+            Reply::Links(name, links) => {
+                listing(&format!("Links to {name}"), Seen::ByAsker, links_lines(links))
+            }
+            Reply::Backups(world) => {
+                listing(&format!("{} — archives", world.name), seen, backup_lines(world))
+            }
+            Reply::Inbox(inbox) => listing("Upload", Seen::ByAsker, inbox_lines(inbox)),
             Reply::Access(rules) => listing("Who may do what", seen, access_lines(rules)),
             Reply::Help => listing("Commands", seen, help_lines()),
         }
@@ -62,7 +78,7 @@ impl Discord {
 
     fn world_line(&self, world: &World) -> String {
         let game = self.games.get(&world.game).map_or(world.game.as_str(), |game| game.name.as_str());
-        let at = address(world).map_or(String::new(), |at| format!(" at {}", code(&at.to_string())));
+        let at = world.awake().map_or(String::new(), |(at, _)| format!(" at {}", code(&at.to_string())));
         format!("`{}` — {}, {}{at}", world.name, plain(game), words::state(world))
     }
 }
@@ -114,19 +130,59 @@ fn session_line(Session { launch, outcome }: &Session) -> String {
     format!("{} — for {by}{awake}. {}", date(launch.asked.at), sentence(&words::outcome(outcome)))
 }
 
-fn link_lines(Link { url, expires, archive, text }: &Link) -> Vec<String> {
-    let name = format!("{}.zip", archive.id);
+fn link_lines(Link { url, expires, archive, text, .. }: &Link) -> Vec<String> {
+    let name = archive.as_ref().map_or("world.zip".into(), |archive| format!("{}.zip", archive.id));
     // A cut link leads nowhere: one that does not fit is not shown.
     let room = limits::EMBED_DESCRIPTION - 600;
     let line = link(&name, url)
         .filter(|line| limits::length(line) <= room)
         .or_else(|| Some(code(url)).filter(|_| limits::length(url) <= 300))
         .unwrap_or_else(|| "The link is too long for Discord; `dormouse world export` prints it.".into());
-    vec![
+    let digest = archive.as_ref().map(|archive| format!("SHA-256: {}", code(&archive.sha256.to_string())));
+    let lines = [
         sentence(text),
         line,
         format!("It works until {}, {}, for whoever has it.", date(*expires), relative(*expires)),
-        format!("SHA-256: {}", code(&archive.sha256.to_string())),
+    ];
+    lines.into_iter().chain(digest).collect()
+}
+
+fn links_lines(links: &[Link]) -> Vec<String> {
+    if links.is_empty() {
+        return vec!["There are none; `/world export` makes one.".into()];
+    }
+    let line = |Link { id, text, downloads, .. }: &Link| {
+        format!("`{id}` — followed {downloads} times. {}", sentence(text))
+    };
+    links.iter().map(line).collect()
+}
+
+fn backup_lines(world: &World) -> Vec<String> {
+    if world.vault.kept.is_empty() {
+        return vec!["There are none yet; one is made whenever it goes to sleep.".into()];
+    }
+    let line = |Kept { archive, at, why }: &Kept| {
+        let (size, why) = (words::bytes(archive.size), plain(&words::kept_why(why)));
+        format!("`{}` — {size}, {}, {why}", archive.id, relative(*at))
+    };
+    let all = format!("Together they have {}.", words::bytes(world.vault.size()));
+    world.vault.kept.iter().map(line).chain([all]).collect()
+}
+
+fn inbox_lines(Inbox { name, id, url, expires }: &Inbox) -> Vec<String> {
+    let command = format!("curl --fail -T world.zip '{url}'");
+    let shown = if limits::length(&command) <= limits::EMBED_DESCRIPTION - 800 {
+        format!("```\n{command}\n```")
+    } else {
+        "The link is too long for Discord; use `dormouse world import` on the command line.".into()
+    };
+    vec![
+        format!("Upload a .zip, .tar.gz or .tar.zst for `{name}`, for example by:"),
+        shown,
+        format!("The link works until {}, {}, for whoever has it.", date(*expires), relative(*expires)),
+        format!(
+            "Then `/world import name:{name} upload:{id}` puts it in place; what is there is archived first."
+        ),
     ]
 }
 
@@ -150,6 +206,9 @@ fn notice_text(world: &World, notice: &Notice) -> String {
     let name = &world.name;
     match notice {
         Notice::Waking(asked) => format!("{} wakes `{name}`.", plain(asked.by.as_str())),
+        Notice::Working(errand, asked) => {
+            format!("`{name}` is {}, for {}.", plain(&words::doing(errand)), plain(asked.by.as_str()))
+        }
         Notice::Awake(address) => {
             format!("`{name}` is awake: join at {}.", code(&address.to_string()))
         }
@@ -160,19 +219,10 @@ fn notice_text(world: &World, notice: &Notice) -> String {
         Notice::Stopping(why) => format!("`{name}` is going to sleep, {}.", plain(&words::stop_why(why))),
         Notice::Asleep(None) => format!("`{name}` is asleep."),
         Notice::Asleep(Some(last)) => format!("`{name}` is asleep. {}", sentence(&words::outcome(last))),
-        Notice::Deleted => format!("`{name}` is deleted. Its archives are kept."),
-    }
-}
-
-fn address(world: &World) -> Option<&Address> {
-    match &world.state {
-        State::Awake { address, .. } => Some(address),
-        State::Asleep
-        | State::Starting { .. }
-        | State::Stopping { .. }
-        | State::Ending { .. }
-        | State::Deleting { .. }
-        | State::Deleted { .. } => None,
+        Notice::Deleted if world.vault.newest().is_some() => {
+            format!("`{name}` is deleted. Its last archive is kept for 30 days.")
+        }
+        Notice::Deleted => format!("`{name}` is deleted."),
     }
 }
 

@@ -540,6 +540,7 @@ fn tiny() -> Game {
         stop: Stop { signal: Signal::Term, grace: Duration::from_secs(5) },
         ready: Ready { typical: Duration::from_secs(40), limit: Duration::from_secs(60) },
         timers: Timers::DEFAULT,
+        import: None,
         query: None,
         scripts: None,
     }

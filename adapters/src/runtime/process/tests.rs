@@ -358,6 +358,7 @@ fn game(id: &str, number: u16) -> Game {
         stop: Stop { signal: StopSignal::Term, grace: Duration::from_secs(5) },
         ready: Ready { typical: Duration::from_secs(1), limit: Duration::from_secs(5) },
         timers: Timers::DEFAULT,
+        import: None,
         query: None,
         scripts: Some(script),
     }

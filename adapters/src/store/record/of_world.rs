@@ -6,8 +6,8 @@ use domain::{
     idle::{Evidence, Timers},
     talk::{Follower, Talk, Told},
     world::{
-        Archive, Asked, Force, Heard, Launch, Outcome, Proof, Session, StartStep, State, StopStep, StopWhy,
-        Then, World,
+        Archive, Asked, Backup, BackupStep, Force, Heard, Launch, Outcome, Proof, Session, StartStep, State,
+        StopStep, StopWhy, Then, World,
     },
 };
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ impl From<&World> for WorldRecord {
             port,
             generation,
             claimed,
-            archive,
+            vault,
             last,
             past,
             talk,
@@ -43,7 +43,8 @@ impl From<&World> for WorldRecord {
             port: *port,
             generation: generation.0,
             claimed: claimed.map(|g| g.0),
-            archive: archive.as_ref().map(ArchiveRecord::from),
+            archive: None,
+            vault: Some(vault.into()),
             last: last.as_ref().map(SessionRecord::from),
             past: past.iter().map(SessionRecord::from).collect(),
             talk: talk.into(),
@@ -102,7 +103,7 @@ impl From<&Session> for SessionRecord {
 }
 
 impl From<&Launch> for LaunchRecord {
-    fn from(Launch { generation, asked, passed }: &Launch) -> Self {
+    fn from(Launch { generation, errand, asked, passed }: &Launch) -> Self {
         let passed = passed
             .iter()
             .map(|(milestone, at)| PassedRecord {
@@ -110,7 +111,8 @@ impl From<&Launch> for LaunchRecord {
                 at_ms: at.as_millisecond(),
             })
             .collect();
-        Self { generation: generation.0, asked: asked.into(), passed }
+        let errand = errand.as_ref().map(ErrandRecord::from);
+        Self { generation: generation.0, errand, asked: asked.into(), passed }
     }
 }
 
@@ -123,12 +125,13 @@ impl From<&State> for StateRecord {
                 step: step.into(),
                 deadline_ms: deadline.as_millisecond(),
             },
-            State::Awake { launch, task, address, heard, keep, deadline } => Self::Awake {
+            State::Awake { launch, task, address, heard, keep, backup, deadline } => Self::Awake {
                 launch: launch.into(),
                 task: task.to_string(),
                 address: AddressRecord { host: address.host.clone(), port: address.port },
                 heard: heard.into(),
                 keep: keep.as_ref().map(KeepRecord::from),
+                backup: backup.as_ref().map(BackupRecord::from),
                 deadline_ms: deadline.as_millisecond(),
             },
             State::Stopping { launch, task, why, step, then, deadline } => Self::Stopping {
@@ -160,8 +163,21 @@ impl From<&StartStep> for StartStepRecord {
         match step {
             StartStep::Launching => Self::Launching,
             StartStep::Launched { task } => Self::Launched { task: task.to_string() },
+            StartStep::Filling { task } => Self::Filling { task: task.to_string() },
             StartStep::Claimed { task } => Self::Claimed { task: task.to_string() },
         }
+    }
+}
+
+impl From<&Backup> for BackupRecord {
+    fn from(Backup { why, at, step, deadline }: &Backup) -> Self {
+        let step = match step {
+            BackupStep::Wanted => BackupStepRecord::Wanted,
+            BackupStep::Uploaded(archive) => BackupStepRecord::Uploaded { archive: archive.into() },
+            BackupStep::Done(id) => BackupStepRecord::Done { archive_id: id.to_string() },
+            BackupStep::Failed(reason) => BackupStepRecord::Failed { reason: reason.clone() },
+        };
+        Self { why: why.into(), at_ms: at.as_millisecond(), step, deadline_ms: deadline.as_millisecond() }
     }
 }
 
@@ -209,6 +225,7 @@ impl From<&StopStep> for StopStepRecord {
             StopStep::Rejected(proof, id) => {
                 Self::Rejected { proof: proof.into(), archive_id: id.to_string() }
             }
+            StopStep::Filling => Self::Filling,
         }
     }
 }
@@ -242,6 +259,10 @@ impl From<&Outcome> for OutcomeRecord {
             Outcome::Cancelled(asked) => Self::Cancelled { asked: asked.into() },
             Outcome::Failed(reason) => Self::Failed { reason: reason.clone() },
             Outcome::Lost(reason) => Self::Lost { reason: reason.clone() },
+            Outcome::Done(errand, found) => Self::Done { errand: errand.into(), found: found.clone() },
+            Outcome::NotDone(errand, reason) => {
+                Self::NotDone { errand: errand.into(), reason: reason.clone() }
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use domain::{
     idle::{Evidence, Timers},
     talk::{CardId, Follower, Place, ReplyId, Talk, Told},
     world::{
-        Address, Archive, Asked, BadName, Force, Generation, Heard, Launch, Milestone, Outcome, Proof,
-        Session, Sha256, StartStep, State, StopStep, StopWhy, Then, World,
+        Address, Archive, Asked, Backup, BackupStep, BadName, Force, Generation, Heard, Launch, Milestone,
+        Outcome, Proof, Session, Sha256, StartStep, State, StopStep, StopWhy, Then, World,
     },
 };
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use super::*;
 
 impl WorldRecord {
     pub(super) fn restore(self) -> Result<World, DecodeError> {
+        let created_ms = self.created.at_ms;
         Ok(World {
             id: parsed("id", &self.id)?,
             guild: parsed("guild", &self.guild)?,
@@ -26,7 +27,13 @@ impl WorldRecord {
             port: self.port,
             generation: Generation(self.generation),
             claimed: self.claimed.map(Generation),
-            archive: self.archive.map(ArchiveRecord::restore).transpose().within("archive")?,
+            vault: match self.vault {
+                Some(vault) => vault.restore().within("vault")?,
+                None => {
+                    let claimed = self.claimed.map(Generation);
+                    vault::of_version_1(self.archive, claimed, created_ms).within("archive")?
+                }
+            },
             last: self.last.map(SessionRecord::restore).transpose().within("last")?,
             past: self
                 .past
@@ -60,7 +67,7 @@ impl FollowerRecord {
 }
 
 impl AskedRecord {
-    fn restore(self) -> Result<Asked, DecodeError> {
+    pub(super) fn restore(self) -> Result<Asked, DecodeError> {
         Ok(Asked { by: parsed("by", &self.by)?, at: time("at_ms", self.at_ms)? })
     }
 }
@@ -77,7 +84,7 @@ impl TimersRecord {
 }
 
 impl ArchiveRecord {
-    fn restore(self) -> Result<Archive, DecodeError> {
+    pub(super) fn restore(self) -> Result<Archive, DecodeError> {
         Ok(Archive {
             id: parsed("id", &self.id)?,
             generation: Generation(self.generation),
@@ -100,6 +107,7 @@ impl LaunchRecord {
     fn restore(self) -> Result<Launch, DecodeError> {
         Ok(Launch {
             generation: Generation(self.generation),
+            errand: self.errand.map(ErrandRecord::restore).transpose().within("errand")?,
             asked: self.asked.restore().within("asked")?,
             passed: self
                 .passed
@@ -128,12 +136,13 @@ impl StateRecord {
                 step: step.restore().within("step")?,
                 deadline: time("deadline_ms", deadline_ms)?,
             },
-            Self::Awake { launch, task, address, heard, keep, deadline_ms } => State::Awake {
+            Self::Awake { launch, task, address, heard, keep, backup, deadline_ms } => State::Awake {
                 launch: launch.restore().within("launch")?,
                 task: parsed("task", &task)?,
                 address: Address { host: address.host, port: address.port },
                 heard: heard.restore().within("heard")?,
                 keep: keep.map(KeepRecord::restore).transpose().within("keep")?,
+                backup: backup.map(BackupRecord::restore).transpose().within("backup")?,
                 deadline: time("deadline_ms", deadline_ms)?,
             },
             Self::Stopping { launch, task, why, step, then, deadline_ms } => State::Stopping {
@@ -168,8 +177,26 @@ impl StartStepRecord {
         Ok(match self {
             Self::Launching => StartStep::Launching,
             Self::Launched { task } => StartStep::Launched { task: parsed("task", &task)? },
+            Self::Filling { task } => StartStep::Filling { task: parsed("task", &task)? },
             Self::Claimed { task } => StartStep::Claimed { task: parsed("task", &task)? },
         })
+    }
+}
+
+impl BackupRecord {
+    fn restore(self) -> Result<Backup, DecodeError> {
+        let step = match self.step {
+            BackupStepRecord::Wanted => BackupStep::Wanted,
+            BackupStepRecord::Uploaded { archive } => {
+                BackupStep::Uploaded(archive.restore().within("step.archive")?)
+            }
+            BackupStepRecord::Done { archive_id } => {
+                BackupStep::Done(parsed("step.archive_id", &archive_id)?)
+            }
+            BackupStepRecord::Failed { reason } => BackupStep::Failed(reason),
+        };
+        let (at, deadline) = (time("at_ms", self.at_ms)?, time("deadline_ms", self.deadline_ms)?);
+        Ok(Backup { why: self.why.restore().within("why")?, at, step, deadline })
     }
 }
 
@@ -218,6 +245,7 @@ impl StopStepRecord {
             Self::Rejected { proof, archive_id } => {
                 StopStep::Rejected(proof.restore(), parsed("archive_id", &archive_id)?)
             }
+            Self::Filling => StopStep::Filling,
         })
     }
 }
@@ -249,6 +277,8 @@ impl OutcomeRecord {
             Self::Cancelled { asked } => Outcome::Cancelled(asked.restore().within("asked")?),
             Self::Failed { reason } => Outcome::Failed(reason),
             Self::Lost { reason } => Outcome::Lost(reason),
+            Self::Done { errand, found } => Outcome::Done(errand.restore().within("errand")?, found),
+            Self::NotDone { errand, reason } => Outcome::NotDone(errand.restore().within("errand")?, reason),
         })
     }
 }
@@ -262,16 +292,16 @@ impl ForceRecord {
     }
 }
 
-fn parsed<T: FromStr<Err = BadName>>(field: &str, text: &str) -> Result<T, DecodeError> {
+pub(super) fn parsed<T: FromStr<Err = BadName>>(field: &str, text: &str) -> Result<T, DecodeError> {
     text.parse().map_err(|error| wrong(field, error))
 }
 
-fn time(field: &str, ms: i64) -> Result<Timestamp, DecodeError> {
+pub(super) fn time(field: &str, ms: i64) -> Result<Timestamp, DecodeError> {
     Timestamp::from_millisecond(ms).map_err(|error| wrong(field, error))
 }
 
 /// Says in which field a field is wrong.
-trait Within {
+pub(super) trait Within {
     fn within(self, outer: &str) -> Self;
 }
 

@@ -118,20 +118,20 @@ async fn an_awake_world_says_where_to_join_and_what_it_costs() {
             | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
             | It costs money by the second until it sleeps.
             | Luanti
-            [Stay 1 h] [Stop] [Refresh]"#]],
+            [Stay 1 h] [Stop] [Export] [Refresh]"#]],
     );
     check(
         &table.on_valhalla(BOB, "world start").await,
         expect![[r#"
-        `valhalla` is already awake at 203.0.113.7:30000, asked for by ann 1 min 40 s ago.
-        | valhalla — awake
-        | Join at `203.0.113.7:30000`.
-        | 2 players are on, seen <t:1800000100:R>. It woke <t:1800000090:R>: ann wanted it <t:1800000000:R>.
-        | With nobody on for 10 min, it goes to sleep by itself.
-        | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
-        | It costs money by the second until it sleeps.
-        | Luanti
-        [Stay 1 h] [Stop] [Refresh]"#]],
+            `valhalla` is already awake at 203.0.113.7:30000, asked for by ann 1 min 40 s ago.
+            | valhalla — awake
+            | Join at `203.0.113.7:30000`.
+            | 2 players are on, seen <t:1800000100:R>. It woke <t:1800000090:R>: ann wanted it <t:1800000000:R>.
+            | With nobody on for 10 min, it goes to sleep by itself.
+            | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
+            | It costs money by the second until it sleeps.
+            | Luanti
+            [Stay 1 h] [Stop] [Export] [Refresh]"#]],
     );
     table.see(0, Some(400)).await;
     check(
@@ -145,21 +145,21 @@ async fn an_awake_world_says_where_to_join_and_what_it_costs() {
             | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
             | It costs money by the second until it sleeps.
             | Luanti
-            [Stay 1 h] [Stop] [Refresh]"#]],
+            [Stay 1 h] [Stop] [Export] [Refresh]"#]],
     );
     check(
         &table.press(BOB, "v1/stay/valhalla").await,
         expect![[r#"
-        (the message becomes)
-        `valhalla` is kept awake for 1 h.
-        | valhalla — awake
-        | Join at `203.0.113.7:30000`.
-        | Nobody is on, seen <t:1800000100:R>. It woke <t:1800000090:R>: ann wanted it <t:1800000000:R>.
-        | bob\_\*the\*\_builder keeps it awake until <t:1800003700:t>.
-        | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
-        | It costs money by the second until it sleeps.
-        | Luanti
-        [Stay 1 h] [Stop] [Refresh]"#]],
+            (the message becomes)
+            `valhalla` is kept awake for 1 h.
+            | valhalla — awake
+            | Join at `203.0.113.7:30000`.
+            | Nobody is on, seen <t:1800000100:R>. It woke <t:1800000090:R>: ann wanted it <t:1800000000:R>.
+            | bob\_\*the\*\_builder keeps it awake until <t:1800003700:t>.
+            | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
+            | It costs money by the second until it sleeps.
+            | Luanti
+            [Stay 1 h] [Stop] [Export] [Refresh]"#]],
     );
     check(
         &table.command(BOB, "world list", &[]).await,
@@ -216,12 +216,12 @@ async fn a_world_goes_to_sleep_and_its_archive_can_be_had() {
     check(
         &table.press(BOB, "v1/export/valhalla").await,
         expect![[r#"
-        (only you see this)
-        | Archive
-        | Archive 1800000200000-g1 of `valhalla` (1.4 MB); the link works for 7 d.
-        | `memory://w-2/1800000200000-g1`
-        | It works until <t:1800608520:f>, <t:1800608520:R>, for whoever has it.
-        | SHA-256: `0707070707070707070707070707070707070707070707070707070707070707`"#]],
+            (only you see this)
+            | Archive
+            | `valhalla`: 1800000200000-g1 1.4 MB, 0 s ago, when it went to sleep; the link w-12 works for 7 d.
+            | `memory://w-2/link/w-12`
+            | It works until <t:1800608520:f>, <t:1800608520:R>, for whoever has it.
+            | SHA-256: `0707070707070707070707070707070707070707070707070707070707070707`"#]],
     );
     check(
         &table.on_valhalla(BOB, "world sessions").await,
@@ -308,8 +308,8 @@ async fn deleting_takes_the_name_once_more() {
     check(
         &table.on_valhalla(ANN, "world delete").await,
         expect![[r#"
-        [[ Delete valhalla? ]]
-        "Its name once more, to be sure" — "Its files are removed for good; its archives are kept.""#]],
+            [[ Delete valhalla? ]]
+            "Its name once more, to be sure" — "Its files are removed for good; its last archive is kept for 30 days.""#]],
     );
     let sneaky = [("name", 3, json!("valhalla")), ("confirm", 3, json!("valhalla"))];
     assert_eq!(table.command(ANN, "world delete", &sneaky).await["type"], 9);
@@ -330,11 +330,8 @@ async fn deleting_takes_the_name_once_more() {
         &table.act(ANN, typed(" valhalla ")).await,
         expect![[r#"
             (only you see this)
-            `valhalla` is being deleted; it was never played.
-            | valhalla — deleted
-            | Its files are being removed: ann wanted it <t:1800000000:R>.
-            | It costs nothing any more.
-            | Luanti"#]],
+            | valhalla
+            | `valhalla` is being deleted; it was never played."#]],
     );
     table.work().await;
     check(
@@ -372,62 +369,74 @@ async fn who_may_do_what_is_shown_and_changed() {
     check(
         &table.command(BOB, "access show", &[]).await,
         expect![[r#"
-        (only you see this)
-        | Who may do what
-        | `create` — only those who manage the server
-        | `start` — everyone
-        | `stop` — everyone
-        | `keep` — everyone
-        | `settings` — only those who manage the server
-        | `export` — everyone
-        | `delete` — only those who manage the server
-        | `access` — only those who manage the server
-        | Those who manage the server may do everything, and everybody may look."#]],
+            (only you see this)
+            | Who may do what
+            | `create` — only those who manage the server
+            | `start` — everyone
+            | `stop` — everyone
+            | `keep` — everyone
+            | `settings` — only those who manage the server
+            | `backup` — everyone
+            | `restore` — only those who manage the server
+            | `import` — only those who manage the server
+            | `export` — everyone
+            | `delete` — only those who manage the server
+            | `access` — only those who manage the server
+            | Those who manage the server may do everything, and everybody may look."#]],
     );
     check(
         &table.act(ANN, access("deny", "start", super::table::GUILD)).await,
         expect![[r#"
-        (only you see this)
-        | Who may do what
-        | `create` — only those who manage the server
-        | `start` — only those who manage the server
-        | `stop` — everyone
-        | `keep` — everyone
-        | `settings` — only those who manage the server
-        | `export` — everyone
-        | `delete` — only those who manage the server
-        | `access` — only those who manage the server
-        | Those who manage the server may do everything, and everybody may look."#]],
+            (only you see this)
+            | Who may do what
+            | `create` — only those who manage the server
+            | `start` — only those who manage the server
+            | `stop` — everyone
+            | `keep` — everyone
+            | `settings` — only those who manage the server
+            | `backup` — everyone
+            | `restore` — only those who manage the server
+            | `import` — only those who manage the server
+            | `export` — everyone
+            | `delete` — only those who manage the server
+            | `access` — only those who manage the server
+            | Those who manage the server may do everything, and everybody may look."#]],
     );
     check(
         &table.act(ANN, access("allow", "start", "78")).await,
         expect![[r#"
-        (only you see this)
-        | Who may do what
-        | `create` — only those who manage the server
-        | `start` — <@&78>
-        | `stop` — everyone
-        | `keep` — everyone
-        | `settings` — only those who manage the server
-        | `export` — everyone
-        | `delete` — only those who manage the server
-        | `access` — only those who manage the server
-        | Those who manage the server may do everything, and everybody may look."#]],
+            (only you see this)
+            | Who may do what
+            | `create` — only those who manage the server
+            | `start` — <@&78>
+            | `stop` — everyone
+            | `keep` — everyone
+            | `settings` — only those who manage the server
+            | `backup` — everyone
+            | `restore` — only those who manage the server
+            | `import` — only those who manage the server
+            | `export` — everyone
+            | `delete` — only those who manage the server
+            | `access` — only those who manage the server
+            | Those who manage the server may do everything, and everybody may look."#]],
     );
     check(
         &table.act(ANN, access("allow", "start", BOB.id)).await,
         expect![[r#"
-        (only you see this)
-        | Who may do what
-        | `create` — only those who manage the server
-        | `start` — <@&78> and <@1400000000000000005>
-        | `stop` — everyone
-        | `keep` — everyone
-        | `settings` — only those who manage the server
-        | `export` — everyone
-        | `delete` — only those who manage the server
-        | `access` — only those who manage the server
-        | Those who manage the server may do everything, and everybody may look."#]],
+            (only you see this)
+            | Who may do what
+            | `create` — only those who manage the server
+            | `start` — <@&78> and <@1400000000000000005>
+            | `stop` — everyone
+            | `keep` — everyone
+            | `settings` — only those who manage the server
+            | `backup` — everyone
+            | `restore` — only those who manage the server
+            | `import` — only those who manage the server
+            | `export` — everyone
+            | `delete` — only those who manage the server
+            | `access` — only those who manage the server
+            | Those who manage the server may do everything, and everybody may look."#]],
     );
     check(
         &table.act(BOB, access("allow", "delete", BOB.id)).await,
@@ -462,25 +471,25 @@ async fn settings_games_and_help_are_shown() {
     check(
         &table.on_valhalla(BOB, "world settings").await,
         expect![[r#"
-        `valhalla` has these settings: sleeps 10 min after the last player left, or 15 min after it woke if nobody joins, 2 min after a warning; runs 12 h at most.
-        | valhalla — asleep
-        | It was never played.
-        | **Start** wakes it.
-        | Asleep, it costs no more than its storage.
-        | Luanti
-        [Start] [Refresh]"#]],
+            `valhalla` has these settings: sleeps 10 min after the last player left, or 15 min after it woke if nobody joins, 2 min after a warning; runs 12 h at most; is archived every 1 h while it is played; the newest 5 archives are kept, and the last ones of 7 days and 4 weeks; sleeps in its directory.
+            | valhalla — asleep
+            | It was never played.
+            | **Start** wakes it.
+            | Asleep, it costs no more than its storage.
+            | Luanti
+            [Start] [Refresh]"#]],
     );
     let settings = [("name", 3, json!("valhalla")), ("sleep-after", 3, json!("20m"))];
     check(
         &table.command(ANN, "world settings", &settings).await,
         expect![[r#"
-        `valhalla` has new settings: sleeps 20 min after the last player left, or 15 min after it woke if nobody joins, 2 min after a warning; runs 12 h at most.
-        | valhalla — asleep
-        | It was never played.
-        | **Start** wakes it.
-        | Asleep, it costs no more than its storage.
-        | Luanti
-        [Start] [Refresh]"#]],
+            `valhalla` has new settings: sleeps 20 min after the last player left, or 15 min after it woke if nobody joins, 2 min after a warning; runs 12 h at most; is archived every 1 h while it is played; the newest 5 archives are kept, and the last ones of 7 days and 4 weeks; sleeps in its directory.
+            | valhalla — asleep
+            | It was never played.
+            | **Start** wakes it.
+            | Asleep, it costs no more than its storage.
+            | Luanti
+            [Start] [Refresh]"#]],
     );
     let settings = [("name", 3, json!("valhalla")), ("sleep-after", 3, json!("*soon*"))];
     check(
@@ -499,25 +508,31 @@ async fn settings_games_and_help_are_shown() {
     check(
         &table.command(BOB, "help", &[]).await,
         expect![[r#"
-        (only you see this)
-        | Commands
-        | `/world start` wakes a world; it goes to sleep by itself once everybody has left.
-        | `/world start` — Wake a world
-        | `/world stop` — Save a world and put it to sleep, whoever is on
-        | `/world status` — See what a world is doing, who is on and where to join
-        | `/world keep` — Keep a world awake for a while with nobody on
-        | `/world list` — See which worlds there are
-        | `/world create` — Make a world; it sleeps until somebody wakes it
-        | `/world settings` — See a world's settings, or change them while it sleeps
-        | `/world sessions` — See the last times a world was awake, and how they ended
-        | `/world export` — Get a link to the newest archive of a world
-        | `/world delete` — Delete a sleeping world; its archives are kept
-        | `/access show` — See who may do what
-        | `/access allow` — Allow an action to a role or a member
-        | `/access deny` — Take an action back from a role or a member
-        | `/access reset` — Have the rule of an action as it is at first
-        | `/games` — See which games there are
-        | `/help` — See which commands there are and what they do"#]],
+            (only you see this)
+            | Commands
+            | `/world start` wakes a world; it goes to sleep by itself once everybody has left.
+            | `/world start` — Wake a world
+            | `/world stop` — Save a world and put it to sleep, whoever is on
+            | `/world status` — See what a world is doing, who is on and where to join
+            | `/world keep` — Keep a world awake for a while with nobody on
+            | `/world list` — See which worlds there are
+            | `/world create` — Make a world; it sleeps until somebody wakes it
+            | `/world settings` — See a world's settings, or change them
+            | `/world sessions` — See the last times a world was awake, and how they ended
+            | `/world backup` — Make an archive of a world now; nobody is thrown out
+            | `/world backups` — See the archives of a world
+            | `/world restore` — Put an archive of a sleeping world back; what is there is archived first
+            | `/world import` — Put files from elsewhere in the place of a sleeping world's, which are archived first
+            | `/world export` — Get a link that downloads a world; an awake one is archived first and stays awake
+            | `/world links` — See the links that download a world, and how often they were followed
+            | `/world withdraw` — Make links that download a world stop working
+            | `/world delete` — Delete a sleeping world; its last archive is kept for 30 days
+            | `/access show` — See who may do what
+            | `/access allow` — Allow an action to a role or a member
+            | `/access deny` — Take an action back from a role or a member
+            | `/access reset` — Have the rule of an action as it is at first
+            | `/games` — See which games there are
+            | `/help` — See which commands there are and what they do"#]],
     );
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn game() -> Game {
         stop: Stop { signal: Signal::Int, grace: Duration::from_secs(60) },
         ready: Ready { typical: Duration::from_secs(90), limit: Duration::from_secs(600) },
         timers: Timers::DEFAULT,
+        import: None,
         query: None,
         scripts: None,
     }

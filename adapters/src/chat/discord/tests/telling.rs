@@ -58,7 +58,7 @@ async fn answers_are_changed_and_the_card_is_posted_once_and_then_changed() {
         | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
         | It costs money by the second until it sleeps.
         | Luanti
-        [Stay 1 h] [Stop] [Refresh]"#]]
+        [Stay 1 h] [Stop] [Export] [Refresh]"#]]
     .assert_eq(&shown);
     let answers: Vec<_> = held.answers.values().map(|answer| message(answer).join("\n")).collect();
     assert_eq!(answers, [shown.clone(), shown]);
@@ -274,6 +274,6 @@ async fn every_notice_reads_well() {
         `valhalla` is going to sleep, since the last player has left.
         `valhalla` is asleep.
         `valhalla` is asleep. Ann put it back to sleep before it was awake.
-        `valhalla` is deleted. Its archives are kept."#]]
+        `valhalla` is deleted."#]]
     .assert_eq(&told.join("\n"));
 }

@@ -1,0 +1,26 @@
+//! `world backups`: the archives of a world.
+
+use crate::{
+    commands::{
+        Command, Context, Problem, Reply,
+        spec::{self, Shown, Spec},
+    },
+    driver::Driver,
+    ports::Found,
+    world::WorldName,
+};
+
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    path: "world backups",
+    about: "See the archives of a world",
+    options: &[spec::WORLD],
+    shown: Shown::Everybody,
+    read: |args| Ok(Command::Backups(args.world()?)),
+};
+
+pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
+    let found = driver.store.find(&context.guild, name).await;
+    let Found { world, .. } = found.map_err(|error| Problem::loading(name, error))?;
+    Ok(Reply::Backups(Box::new(world)))
+}
