@@ -5,7 +5,7 @@ use domain::{
     world::{LinkId, WorldId},
 };
 
-use crate::secret::Secret;
+use crate::secret::{Secret, random_hex};
 
 const FOLLOW: &str = "follow a link to an archive";
 
@@ -39,10 +39,8 @@ fn signature(secret: &Secret, world: &WorldId, link: &LinkId) -> String {
 /// Returns an id never used before.
 pub fn fresh_id() -> WorldId {
     // 80 random bits: no two ever meet. The text is made of digits and a to f, which an id allows.
-    let mut bytes = [0; 10];
-    getrandom::fill(&mut bytes).unwrap_or_else(|error| unreachable!("Linux has random numbers: {error}"));
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    WorldId::parse(&format!("w-{hex}")).unwrap_or_else(|error| unreachable!("{hex}: {error}"))
+    let id = format!("w-{}", random_hex::<10>());
+    WorldId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"))
 }
 
 #[cfg(test)]

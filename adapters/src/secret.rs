@@ -134,6 +134,13 @@ impl Secret {
     }
 }
 
+/// Returns so many random bytes, in hexadecimal digits.
+pub fn random_hex<const BYTES: usize>() -> String {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).unwrap_or_else(|error| unreachable!("Linux has random numbers: {error}"));
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// Makes the file with a new secret, whole from the start. No error if another process was faster.
 fn create(path: &Path) -> io::Result<()> {
     let mut bytes = [0; LENGTH + 8];

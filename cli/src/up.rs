@@ -20,7 +20,7 @@ use adapters::{
     front_door::{Access, FrontDoor, GameHost, files, interactions},
     queue::sqlite::SqliteQueue,
     runtime::process::{Config, GameSource, ProcessRuntime},
-    secret::Secret,
+    secret::{Secret, random_hex},
     store::sqlite::SqliteStore,
 };
 use anyhow::{Context, Result, bail};
@@ -416,10 +416,4 @@ fn greet(url: &str, data: &Path, access: &Access) {
         Access::Nobody => {}
         Access::Token(_) => println!("clients need --url {url} --token-file {}", token_path(data).display()),
     }
-}
-
-fn random_hex<const BYTES: usize>() -> String {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).unwrap_or_else(|error| unreachable!("Linux has random numbers: {error}"));
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -353,7 +353,7 @@ impl Driver {
         now: Timestamp,
     ) -> Result<Download, ApplyError> {
         let (world, version) = self.store.load(id).await?;
-        let known = world.vault.links.iter().find(|known| known.id == *link && known.expires > now).cloned();
+        let known = world.vault.link(link).filter(|known| known.expires > now).cloned();
         let Some(known) = known else { return Ok(Download::Gone) };
         let archive = match known.of {
             LinkOf::Archive(archive) => archive,

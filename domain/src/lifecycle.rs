@@ -332,7 +332,7 @@ fn export(
     archive: Option<ArchiveId>,
     expires: Timestamp,
 ) -> Result<World, Refusal> {
-    if world.vault.links.iter().any(|link| link.id == id) {
+    if world.vault.link(&id).is_some() {
         return Ok(world.clone());
     }
     if let State::Deleted { .. } = &world.state {
@@ -373,7 +373,7 @@ fn link_of(world: &World, archive: Option<ArchiveId>) -> Result<LinkOf, Refusal>
 
 fn withdraw(world: &World, link: Option<&LinkId>) -> Result<World, Refusal> {
     match link {
-        Some(id) if !world.vault.links.iter().any(|link| link.id == *id) => {
+        Some(id) if world.vault.link(id).is_none() => {
             Err(Refusal::NoSuchLink { name: world.name.clone(), link: id.clone() })
         }
         Some(_) | None => Ok(World { vault: world.vault.withdrawn(link), ..world.clone() }),
@@ -924,12 +924,12 @@ fn unchanged(world: &World, archive: ArchiveId, now: Timestamp) -> World {
             then,
             ..
         } => {
-            let Some(kept) = world.vault.find(&archive).cloned() else {
+            if world.vault.find(&archive).is_none() {
                 let step = StopStep::Rejected(proof.clone(), archive);
                 return stopping(world, launch, task, why.clone(), step, then.clone(), now);
-            };
+            }
             let launch = launch.clone().passing(Milestone::Archived, now);
-            let vault = Vault { same_as: Some(archive), ..world.vault.clone() }.resolved(&kept.archive.id);
+            let vault = Vault { same_as: Some(archive.clone()), ..world.vault.clone() }.resolved(&archive);
             archived(&World { vault, ..world.clone() }, &launch, task, why, proof, then, now)
         }
         State::Stopping {

@@ -236,6 +236,11 @@ impl Vault {
         self.kept.iter().find(|kept| kept.archive.id == *id)
     }
 
+    /// Returns the link of that id.
+    pub fn link(&self, id: &LinkId) -> Option<&ExportLink> {
+        self.links.iter().find(|link| link.id == *id)
+    }
+
     /// Returns how many bytes all archives have together.
     pub fn size(&self) -> u64 {
         self.kept.iter().map(|kept| kept.archive.size).sum()
@@ -304,7 +309,7 @@ impl Vault {
 
     /// Returns the vault with one more link, those that have expired at its time of asking left out.
     pub(crate) fn linked(&self, link: ExportLink, name: &WorldName) -> Result<Self, Refusal> {
-        if self.links.iter().any(|known| known.id == link.id) {
+        if self.link(&link.id).is_some() {
             return Ok(self.clone());
         }
         let mut links: Vec<_> = self.links.clone();

@@ -9,6 +9,7 @@
 //! from nothing in between.
 
 use std::{
+    cell::Cell,
     fs,
     os::unix::fs::MetadataExt,
     path::Path,
@@ -118,6 +119,8 @@ struct Task {
     last_wish: Option<i64>,
     /// Whether the world turned out to be too large for that.
     is_too_large: bool,
+    /// When the sign of health was last given.
+    touched: Cell<Option<Instant>>,
 }
 
 /// Why the awake part is over.
@@ -151,6 +154,7 @@ impl Task {
             backup: None,
             last_wish: None,
             is_too_large: false,
+            touched: Cell::new(None),
         })
     }
 
@@ -484,6 +488,11 @@ impl Task {
 
     /// Shows that the watchdog is well. A disk that does not take the sign is no reason to stop a game.
     fn touch_healthy(&self) {
+        // Asked for between any two reads of a file.
+        if self.touched.get().is_some_and(|at| at.elapsed() < GLANCE_EVERY) {
+            return;
+        }
+        self.touched.set(Some(Instant::now()));
         if let Err(error) = fs::write(self.env.task_dir.join(HEALTHY_FILE), b"") {
             tracing::warn!("the sign of health cannot be written: {error}");
         }

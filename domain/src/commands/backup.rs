@@ -24,10 +24,7 @@ pub const SPEC: Spec = Spec {
 pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let event = Event::Errand { by: context.by.clone(), errand: Errand::Backup };
     let events = context.followed(event);
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Backup), &events, context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Backup, &events, driver).await?;
     let text = answer(&applied, context);
     Ok(Reply::World { world: Box::new(applied.after), text })
 }

@@ -20,7 +20,6 @@ pub const SPEC: Spec = Spec {
 };
 
 pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
-    let found = driver.store.find(&context.guild, name).await;
-    let Found { world, .. } = found.map_err(|error| Problem::loading(name, error))?;
+    let Found { world, .. } = context.find(name, driver).await?;
     Ok(Reply::Backups(Box::new(world)))
 }

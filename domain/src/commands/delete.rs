@@ -60,7 +60,7 @@ pub(super) async fn run(delete: &Delete, context: &Context, driver: &Driver) -> 
         };
     let applied = applied.map_err(|error| Problem::applying(name, error))?;
     let world = applied.after;
-    let link = world.vault.links.iter().find(|link| link.id == id);
+    let link = world.vault.link(&id);
     // It is being deleted already, so that there is no link is no reason to say otherwise.
     let link = link.and_then(|link| export::shown(&world, link, context.now, driver).ok());
     let text = match world.vault.current() {

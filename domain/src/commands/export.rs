@@ -117,19 +117,15 @@ pub(super) async fn run(export: &Export, context: &Context, driver: &Driver) -> 
         archive: export.archive.clone(),
         expires: context.now + export.length,
     };
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Export), &[event], context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Export, &[event], driver).await?;
     let world = applied.after;
-    let link = world.vault.links.iter().find(|link| link.id == id);
+    let link = world.vault.link(&id);
     let none = || Problem::new(ProblemKind::Refused, "the link was withdrawn at once", "ask again");
     Ok(Reply::Link(shown(&world, link.ok_or_else(none)?, context.now, driver)?))
 }
 
 pub(super) async fn list(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
-    let found = driver.store.find(&context.guild, name).await;
-    let Found { world, rules, .. } = found.map_err(|error| Problem::loading(name, error))?;
+    let Found { world, rules, .. } = context.find(name, driver).await?;
     rules.require(&context.asker, Action::Export)?;
     let links = world.vault.links.iter().filter(|link| link.expires > context.now);
     let links = links.map(|link| shown(&world, link, context.now, driver)).collect::<Result<_, _>>()?;
@@ -143,10 +139,7 @@ pub(super) async fn withdraw(
 ) -> Result<Reply, Problem> {
     let Withdraw { name, link } = wanted;
     let event = Event::Withdraw { link: link.clone() };
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Export), &[event], context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Export, &[event], driver).await?;
     let text = match (link, applied.before.vault.links.len()) {
         (Some(link), _) => format!("link {link} of `{name}` works no more"),
         (None, 0) => format!("`{name}` has no links"),

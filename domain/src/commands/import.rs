@@ -61,8 +61,7 @@ fn read(args: &Args) -> Result<Command, Problem> {
 
 pub(super) async fn run(import: &Import, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let name = &import.name;
-    let found = driver.store.find(&context.guild, name).await;
-    let Found { world, rules, .. } = found.map_err(|error| Problem::loading(name, error))?;
+    let Found { world, rules, .. } = context.find(name, driver).await?;
     rules.require(&context.asker, Action::Import)?;
     let Some(id) = &import.upload else {
         if world.state != State::Asleep {
@@ -83,10 +82,7 @@ pub(super) async fn run(import: &Import, context: &Context, driver: &Driver) -> 
     })?;
     let event = Event::Errand { by: context.by.clone(), errand: Errand::Import(id.clone()) };
     let events = context.followed(event);
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Import), &events, context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Import, &events, driver).await?;
     let text = format!("`{name}` takes what was uploaded; what is there is archived first");
     Ok(Reply::World { world: Box::new(applied.after), text })
 }

@@ -48,10 +48,7 @@ fn read(args: &Args) -> Result<Command, Problem> {
 pub(super) async fn run(keep: &Keep, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let name = &keep.name;
     let event = Event::Keep { by: context.by.clone(), until: context.now + keep.length.min(LONGEST) };
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Keep), &[event], context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Keep, &[event], driver).await?;
     let kept = match &applied.after.state {
         State::Awake { keep: Some((_, until)), .. } => words::between(context.now, *until),
         State::Awake { keep: None, .. }

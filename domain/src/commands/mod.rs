@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use crate::{
-    access::{Asker, Denied, Rules},
-    driver::{ApplyError, Driver},
+    access::{Action, Asker, Denied, Rules},
+    driver::{Applied, ApplyError, Driver},
     event::Event,
     game::Game,
-    ports::{CreateError, LoadError, Unavailable},
+    ports::{CreateError, Found, Unavailable},
     talk::{Follower, Place},
     world::{BadName, GuildId, LinkId, Person, World, WorldId, WorldName},
 };
@@ -134,6 +134,24 @@ impl Context {
         Ok(self.fresh_id.as_str().parse()?)
     }
 
+    /// Returns the guild's world of that name, with the rules.
+    async fn find(&self, name: &WorldName, driver: &Driver) -> Result<Found, Problem> {
+        driver.store.find(&self.guild, name).await.map_err(|error| Problem::applying(name, error.into()))
+    }
+
+    /// Lets `events` happen to the guild's world of that name, if whoever asks may do `action`.
+    async fn apply(
+        &self,
+        name: &WorldName,
+        action: Action,
+        events: &[Event],
+        driver: &Driver,
+    ) -> Result<Applied, Problem> {
+        let asked = (&self.asker, action);
+        let applied = driver.apply_to(&self.guild, name, asked, events, self.now).await;
+        applied.map_err(|error| Problem::applying(name, error))
+    }
+
     /// Returns `event`, where it was asked for, and the wish to have the answer changed as the world goes on.
     fn followed(&self, event: Event) -> Vec<Event> {
         let place = self.place.clone().map(Event::Place);
@@ -231,10 +249,6 @@ impl Problem {
             }
             ApplyError::Unavailable(why) => why.into(),
         }
-    }
-
-    fn loading(name: &WorldName, error: LoadError) -> Self {
-        Self::applying(name, error.into())
     }
 
     fn creating(name: &WorldName, error: CreateError) -> Self {

@@ -40,10 +40,7 @@ pub(super) async fn run(restore: &Restore, context: &Context, driver: &Driver) -
     let Restore { name, archive } = restore;
     let event = Event::Errand { by: context.by.clone(), errand: Errand::Restore(archive.clone()) };
     let events = context.followed(event);
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Restore), &events, context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Restore, &events, driver).await?;
     let text = format!("`{name}` is being restored from archive {archive}; what is there is archived first");
     Ok(Reply::World { world: Box::new(applied.after), text })
 }

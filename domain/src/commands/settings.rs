@@ -73,15 +73,11 @@ fn read(args: &Args) -> Result<Command, Problem> {
 pub(super) async fn run(wanted: &Settings, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let Settings { name, timers, care } = wanted;
     if *timers == TimerChoices::default() && *care == CareChoices::default() {
-        let found = driver.store.find(&context.guild, name).await;
-        let Found { world, .. } = found.map_err(|error| Problem::loading(name, error))?;
+        let Found { world, .. } = context.find(name, driver).await?;
         return Ok(told(world, "has these settings"));
     }
     let event = Event::Set { timers: *timers, care: *care };
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Settings), &[event], context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Settings, &[event], driver).await?;
     Ok(told(applied.after, "has new settings"))
 }
 

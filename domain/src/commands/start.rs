@@ -24,16 +24,7 @@ pub const SPEC: Spec = Spec {
 
 pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let start = Event::Start { by: context.by.clone() };
-    let applied = driver
-        .apply_to(
-            &context.guild,
-            name,
-            (&context.asker, Action::Start),
-            &context.followed(start),
-            context.now,
-        )
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Start, &context.followed(start), driver).await?;
     let text = answer(&applied, driver.games.get(&applied.after.game), context);
     Ok(Reply::World { world: Box::new(applied.after), text })
 }

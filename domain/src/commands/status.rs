@@ -21,8 +21,7 @@ pub const SPEC: Spec = Spec {
 };
 
 pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
-    let Found { world, .. } =
-        driver.store.find(&context.guild, name).await.map_err(|error| Problem::loading(name, error))?;
+    let Found { world, .. } = context.find(name, driver).await?;
     let text = format!("`{name}`: {}", words::status(&world, driver.games.get(&world.game), context.now));
     Ok(Reply::World { world: Box::new(world), text })
 }

@@ -24,10 +24,7 @@ pub const SPEC: Spec = Spec {
 
 pub(super) async fn run(name: &WorldName, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
     let stop = Event::Stop { by: context.by.clone() };
-    let applied = driver
-        .apply_to(&context.guild, name, (&context.asker, Action::Stop), &context.followed(stop), context.now)
-        .await
-        .map_err(|error| Problem::applying(name, error))?;
+    let applied = context.apply(name, Action::Stop, &context.followed(stop), driver).await?;
     let text = answer(&applied, context);
     Ok(Reply::World { world: Box::new(applied.after), text })
 }

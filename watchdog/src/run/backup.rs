@@ -19,11 +19,10 @@ use adapters::report::{ArchiveRecord, BackupOutcomeRecord, BackupRecord};
 use anyhow::{Context, Result, anyhow, ensure};
 use domain::world::Archive;
 
-use super::Task;
+use super::{Task, keeping::upload};
 use crate::{
-    archive::{self, Source},
+    archive::Source,
     game::RunningGame,
-    upload::Uploader,
     world_dir::{self, Owned},
 };
 
@@ -80,10 +79,7 @@ impl Task {
 
     fn tell_backup(&self, wish: i64, made: Result<Archive>) {
         let came_to = match made {
-            Ok(archive) => {
-                tracing::info!("archive {} has {} bytes", archive.id, archive.size);
-                BackupOutcomeRecord::Uploaded { archive: ArchiveRecord::from(&archive) }
-            }
+            Ok(archive) => BackupOutcomeRecord::Uploaded { archive: ArchiveRecord::from(&archive) },
             Err(error) => {
                 let why = format!("{error:#}");
                 tracing::warn!("no archive while the game goes on: {why}");
@@ -111,10 +107,7 @@ impl Task {
         let scratch = self.env.task_dir.clone();
         let make = move || {
             let source = Source { files: &copy.0, exclude: &exclude, scratch: &scratch, about: &about };
-            let mut uploader = Uploader::start(terms)?;
-            let written = archive::write(&source, &mut uploader, &mut || check())?;
-            let (id, size) = uploader.finish()?;
-            Ok(Archive { id, generation, size, sha256: written.sha256 })
+            upload(&source, terms, generation, &mut || check())
         };
         let thread = thread::Builder::new().name("backup".into()).spawn(make).context("starting a thread")?;
         Ok(Backup { wish, thread, is_over })
@@ -213,6 +206,7 @@ fn set_times(file: &fs::File, found: &fs::Metadata) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive;
 
     #[test]
     fn a_copy_has_the_same_fingerprint() {

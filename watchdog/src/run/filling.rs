@@ -63,7 +63,7 @@ impl Task {
         let game = self.game.clone();
         let mut check = || self.check_filling();
         let found = if source.archive.is_some() {
-            let limits = Limits::restore(LARGEST_WORLD.max(LARGEST_ARCHIVE));
+            let limits = Limits::restore(LARGEST_ARCHIVE);
             let unpacked = import::restore(&scratch, &fresh, &game, &limits, &mut check)?;
             format!("{} files, {}", unpacked.files, words::bytes(unpacked.bytes))
         } else {

@@ -12,7 +12,7 @@ use adapters::report::{ArchiveRecord, OrdersRecord};
 use anyhow::{Context, Result, bail};
 use domain::{
     Timestamp,
-    world::{Archive, ArchiveId, Sha256},
+    world::{Archive, ArchiveId, Generation, Sha256},
 };
 
 use super::{GLANCE_EVERY, LAST_WORD_LIMIT, NO_MORE_TIME, TERM_LIMIT, Task};
@@ -36,6 +36,20 @@ const NOTE: &str = ".dormouse/archived";
 enum Arrived {
     Whole,
     Broken,
+}
+
+/// Archives the source straight into an upload. `check` is asked again and again whether to go on.
+pub(super) fn upload(
+    source: &Source<'_>,
+    terms: Terms,
+    generation: Generation,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<Archive> {
+    let mut uploader = Uploader::start(terms)?;
+    let written = archive::write(source, &mut uploader, check)?;
+    let (id, size) = uploader.finish()?;
+    tracing::info!("archive {id} has {} files in {size} bytes", written.files);
+    Ok(Archive { id, generation, size, sha256: written.sha256 })
 }
 
 impl Task {
@@ -79,11 +93,8 @@ impl Task {
         let (exclude, scratch) = (self.game.save.exclude.clone(), self.env.task_dir.clone());
         let about = self.about("when it went to sleep");
         let source = Source { files: &owned.files, exclude: &exclude, scratch: &scratch, about: &about };
-        let mut uploader = self.uploader()?;
-        let written = archive::write(&source, &mut uploader, &mut || self.check_time())?;
-        let (id, size) = uploader.finish()?;
-        tracing::info!("archived {} files in {size} bytes", written.files);
-        Ok(Archive { id, generation: self.env.generation, size, sha256: written.sha256 })
+        let (terms, generation) = (self.terms(self.may_upload()), self.env.generation);
+        upload(&source, terms, generation, &mut || self.check_time())
     }
 
     /// Returns what the manifest says of an archive that is made now.
@@ -96,11 +107,6 @@ impl Task {
             at: Timestamp::now(),
             why: why.into(),
         }
-    }
-
-    /// Begins to upload a new archive. It goes on for as long as there is time and the launch is the current one.
-    fn uploader(&self) -> Result<Uploader> {
-        Uploader::start(self.terms(self.may_upload()))
     }
 
     /// Returns what an upload of an archive of this launch depends on.
