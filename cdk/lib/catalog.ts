@@ -80,6 +80,7 @@ function game(root: Section, id: string): Game | undefined {
   root.section('ready', ready);
   const capS = root.optionalSection('timers', timers) ?? DEFAULT_CAP_S;
   root.optionalSection('query', (section) => query(section, ports));
+  root.optionalSection('console', (section) => readConsole(section, ports));
   root.optionalSection('process', scripts);
   if (name === undefined || image === undefined || architectures === undefined) return undefined;
   if (cpu === undefined || memoryMib === undefined || ports === undefined) return undefined;
@@ -222,6 +223,27 @@ function query(section: Section, ports: readonly Port[] | undefined): true {
   return true;
 }
 
+/** Checks how commands are given; `ports` are those of players, which the console must not be. */
+function readConsole(section: Section, ports: readonly Port[] | undefined): true {
+  section.required('protocol', rule.word('rcon', 'openttd-admin'));
+  const port = section.required('port', rule.number(1024, 65535));
+  const command = rule.text('a command of 1 to 200 characters on one line', isCommand);
+  section.list('save', 0, 8, command);
+  section.optional(
+    'say',
+    rule.text('a command of 1 to 200 characters on one line, with one `{message}`', isAnnouncement),
+  );
+  const before = section.optionalList('before_copy', 0, 8, command) ?? [];
+  const after = section.optionalList('after_copy', 0, 8, command) ?? [];
+  if (ports?.some((p) => p.protocol === 'tcp' && p.number === port) === true) {
+    section.complain('port', 'is a port of players, to whom the console must stay closed: use another one');
+  }
+  if (before.length > 0 && after.length === 0) {
+    section.complain('before_copy', 'is never taken back: use `after_copy` too');
+  }
+  return true;
+}
+
 function scripts(section: Section): true {
   const script = rule.text('a shell script of 1 to 16384 bytes, with Unix line ends (LF)', isScript);
   section.optionalList('packages', 0, 32, rule.text('the name of a Debian package', isPackage));
@@ -238,6 +260,15 @@ function isFileName(text: string): boolean {
 
 function isPattern(text: string): boolean {
   return isFileName(text.replace('*', ''));
+}
+
+function isCommand(text: string): boolean {
+  const length = [...text].length;
+  return length >= 1 && length <= 200 && !/\p{Cc}/u.test(text) && text.trim() === text;
+}
+
+function isAnnouncement(text: string): boolean {
+  return isCommand(text) && text.split('{message}').length === 2;
 }
 
 function isSlug(text: string): boolean {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 use domain::game::Game;
-use watchdog::{game::Stage, packet::PacketTap, procnet::Tables};
+use watchdog::{console::Console, game::Stage, packet::PacketTap, procnet::Tables};
 
 use crate::{output::say, up};
 
@@ -172,5 +172,6 @@ fn try_bootstrap(game: Game) -> Result<()> {
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
         chown(&files, Some(user), Some(group))?;
     }
-    Stage { game, files, log: scratch.path().join("log"), user }.bootstrap(None, &mut || false)
+    let console = Console::for_launch(&game)?;
+    Stage { game, files, log: scratch.path().join("log"), user, console }.bootstrap(None, &mut || false)
 }

@@ -98,6 +98,32 @@ pub struct Query {
     pub port: String,
 }
 
+/// What a game's console speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsoleProtocol {
+    /// Source RCON, as Minecraft, Factorio and many others have it.
+    Rcon,
+    /// The admin port of OpenTTD.
+    OpenttdAdmin,
+}
+
+/// How the watchdog gives commands to the running server, over TCP from the same machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Console {
+    /// What it speaks.
+    pub protocol: ConsoleProtocol,
+    /// Its number. It is none of the game's ports: nobody plays there, and nothing opens it to the world.
+    pub port: u16,
+    /// The commands that save; their answers come when the save is written.
+    pub save: Vec<String>,
+    /// The command that says something to all players, with `{message}` in the place of it.
+    pub say: Option<String>,
+    /// What keeps the server from writing while its files are copied.
+    pub before_copy: Vec<String>,
+    /// What lets it write again.
+    pub after_copy: Vec<String>,
+}
+
 /// The POSIX shell scripts that run the server as plain processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scripts {
@@ -142,6 +168,8 @@ pub struct Game {
     pub timers: Timers,
     /// How it is asked for its players.
     pub query: Option<Query>,
+    /// How commands are given to it while it runs, if they can be.
+    pub console: Option<Console>,
     /// How it runs as plain processes.
     pub scripts: Option<Scripts>,
 }
@@ -152,13 +180,21 @@ impl Game {
         self.ports.first().map_or(0, |p| p.number)
     }
 
-    /// Returns the game with all its ports shifted so that the first is `base`, or nothing if one would leave 1..=65535.
+    /// Returns the game with all its ports, the console's too, shifted so that the first is `base`, or nothing if one would
+    /// leave 1..=65535.
     pub fn at_port(mut self, base: u16) -> Option<Self> {
         let shift = i32::from(base) - i32::from(self.main_port());
-        for port in &mut self.ports {
-            port.number = u16::try_from(i32::from(port.number) + shift).ok().filter(|n| *n > 0)?;
+        let consoles = self.console.iter_mut().map(|console| &mut console.port);
+        for number in self.ports.iter_mut().map(|port| &mut port.number).chain(consoles) {
+            *number = u16::try_from(i32::from(*number) + shift).ok().filter(|n| *n > 0)?;
         }
         Some(self)
+    }
+
+    /// Returns every number that the server binds, with its protocol: its ports, and that of its console.
+    pub fn bound(&self) -> impl Iterator<Item = (u16, Protocol)> {
+        let console = self.console.iter().map(|console| (console.port, Protocol::Tcp));
+        self.ports.iter().map(|port| (port.number, port.protocol)).chain(console)
     }
 
     /// Returns the numbers of its ports of `protocol`.

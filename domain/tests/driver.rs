@@ -1352,6 +1352,7 @@ fn valheim() -> Game {
         ready: Ready { typical: Duration::from_secs(60), limit: Duration::from_secs(600) },
         timers: Timers::DEFAULT,
         query: None,
+        console: None,
         scripts: None,
     }
 }

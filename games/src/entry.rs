@@ -10,7 +10,9 @@ use std::{
 };
 
 use domain::{
-    game::{Game, Import, Port, Protocol, Query, Ready, Save, Scripts, Signal, Stop},
+    game::{
+        Console, ConsoleProtocol, Game, Import, Port, Protocol, Query, Ready, Save, Scripts, Signal, Stop,
+    },
     idle::Timers,
     world::GameId,
 };
@@ -81,6 +83,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
     let ready = root.section("ready", ready);
     let timers = root.optional_section("timers", timers).unwrap_or(Timers::DEFAULT);
     let query = root.optional_section("query", |section| query(section, ports.as_deref()));
+    let console = root.optional_section("console", |section| console(section, ports.as_deref()));
     let scripts = root.optional_section("process", scripts);
     Some(Game {
         id: id?,
@@ -96,6 +99,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
         ready: ready?,
         timers,
         query,
+        console,
         scripts,
     })
 }
@@ -247,6 +251,28 @@ fn query(section: &mut Section<'_, '_>, ports: Option<&[Port]>) -> Option<Query>
     Some(Query { protocol: protocol?, port: port? })
 }
 
+/// Reads how commands are given; `ports` are those of players, which the console must not be.
+fn console(section: &mut Section<'_, '_>, ports: Option<&[Port]>) -> Option<Console> {
+    let protocols = &[("rcon", ConsoleProtocol::Rcon), ("openttd-admin", ConsoleProtocol::OpenttdAdmin)];
+    let protocol = section.required("protocol", &rule::word(protocols));
+    let port = section.required("port", &rule::number(1024..=65535)).and_then(|n| u16::try_from(n).ok());
+    let command = rule::text("a command of 1 to 200 characters on one line", is_command);
+    let save = section.list("save", 0..=8, &command);
+    let say = "a command of 1 to 200 characters on one line, with one `{message}`";
+    let say = section.optional("say", &rule::text(say, is_announcement));
+    let before_copy = section.optional_list("before_copy", 0..=8, &command).unwrap_or_default();
+    let after_copy = section.optional_list("after_copy", 0..=8, &command).unwrap_or_default();
+    let is_port = |p: &Port| p.protocol == Protocol::Tcp && Some(p.number) == port;
+    if ports.is_some_and(|ports| ports.iter().any(is_port)) {
+        section
+            .complain("port", "is a port of players, to whom the console must stay closed: use another one");
+    }
+    if !before_copy.is_empty() && after_copy.is_empty() {
+        section.complain("before_copy", "is never taken back: use `after_copy` too");
+    }
+    Some(Console { protocol: protocol?, port: port?, save: save?, say, before_copy, after_copy })
+}
+
 fn scripts(section: &mut Section<'_, '_>) -> Option<Scripts> {
     let package = rule::text("the name of a Debian package", is_package);
     let script = rule::text("a shell script of 1 to 16384 bytes, with Unix line ends (LF)", is_script);
@@ -281,6 +307,14 @@ fn is_package(text: &str) -> bool {
     (2..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
         && !text.starts_with(['+', '-', '.'])
+}
+
+fn is_command(text: &str) -> bool {
+    (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
+}
+
+fn is_announcement(text: &str) -> bool {
+    is_command(text) && text.matches("{message}").count() == 1
 }
 
 fn is_script(text: &str) -> bool {
@@ -524,6 +558,63 @@ start = "exec server"
     }
 
     #[test]
+    fn how_commands_are_given_is_read() {
+        let with = |console: &str| GOOD.replace("[process]", &format!("[console]\n{console}\n\n[process]"));
+        let console = |text: &str| parse(Path::new("game.toml"), &with(text)).map(|entry| entry.game.console);
+        assert_eq!(parse(Path::new("game.toml"), GOOD).unwrap().game.console, None);
+        let all = "protocol = \"rcon\"\nport = 30000\nsave = [\"save-all flush\"]\nsay = \"say {message}\"\n\
+                   before_copy = [\"save-off\"]\nafter_copy = [\"save-on\"]";
+        assert_eq!(
+            console(all).unwrap(),
+            Some(Console {
+                protocol: ConsoleProtocol::Rcon,
+                port: 30000,
+                save: vec!["save-all flush".into()],
+                say: Some("say {message}".into()),
+                before_copy: vec!["save-off".into()],
+                after_copy: vec!["save-on".into()],
+            })
+        );
+        let mut said = String::new();
+        for bad in [
+            "protocol = \"telnet\"\nport = \"game\"",
+            "protocol = \"rcon\"\nport = 80\nsave = [\"a\\nb\", \"\"]\nsay = \"say\"",
+            "protocol = \"rcon\"\nport = 25575\nsave = []\nbefore_copy = [\"save-off\"]\npassword = \"x\"",
+        ] {
+            said += &format!("{}\n", console(bad).unwrap_err());
+        }
+        expect![[r#"
+            game.toml:23: `console.save` is missing: use a list of 0 to 8 items, each a command of 1 to 200 characters on one line
+            game.toml:24: `console.protocol` is "telnet": use rcon or openttd-admin
+            game.toml:25: `console.port` is "game": use a number from 1024 to 65535
+            game.toml:25: `console.port` is 80: use a number from 1024 to 65535
+            game.toml:26: `console.save` has "a\nb": use a command of 1 to 200 characters on one line
+            game.toml:26: `console.save` has "": use a command of 1 to 200 characters on one line
+            game.toml:27: `console.say` is "say": use a command of 1 to 200 characters on one line, with one `{message}`
+            game.toml:27: `console.before_copy` is never taken back: use `after_copy` too
+            game.toml:28: unknown key `console.password`: use protocol, port, save, say, before_copy or after_copy
+        "#]].assert_eq(&said);
+    }
+
+    #[test]
+    fn a_console_is_no_port_of_players() {
+        let console = "[console]\nprotocol = \"openttd-admin\"\nport = 30000\nsave = []\n\n[process]";
+        let udp = GOOD.replace("[process]", console);
+        assert_eq!(parse(Path::new("game.toml"), &udp).unwrap().game.ports.len(), 1);
+        let error = parse(Path::new("game.toml"), &udp.replace("\"udp\"", "\"tcp\"")).unwrap_err();
+        expect!["game.toml:25: `console.port` is a port of players, to whom the console must stay closed: use another one"].assert_eq(&error.to_string());
+    }
+
+    #[test]
+    fn a_console_moves_with_the_ports() {
+        let console = "[console]\nprotocol = \"rcon\"\nport = 65000\nsave = []\n\n[process]";
+        let game = parse(Path::new("game.toml"), &GOOD.replace("[process]", console)).unwrap().game;
+        let moved = game.clone().at_port(30007).unwrap();
+        assert_eq!(moved.bound().collect::<Vec<_>>(), [(30007, Protocol::Udp), (65007, Protocol::Tcp)]);
+        assert_eq!(game.at_port(30536), None);
+    }
+
+    #[test]
     fn memory_is_what_fargate_offers_for_the_cpu() {
         check(
             "cpu = 512\nmemory_mib = 1024",
@@ -558,7 +649,7 @@ start = "exec server"
             "[stopp]",
             expect![[r#"
                 game.toml:1: `stop` is missing: use a section [stop]
-                game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, import, stop, ready, timers, query or process"#]],
+                game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, import, stop, ready, timers, query, console or process"#]],
         );
         check(
             "name = \"Game\"\n",

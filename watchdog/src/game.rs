@@ -25,6 +25,8 @@ use nix::{
     unistd::Pid,
 };
 
+use crate::console::Console;
+
 /// How long a bootstrap script may take: installing a game is not its work.
 const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(5 * 60);
 
@@ -47,6 +49,8 @@ pub struct Stage {
     pub log: PathBuf,
     /// The user and group to run as.
     pub user: Option<(u32, u32)>,
+    /// The console that the scripts are to open, if the game has one.
+    pub console: Option<Console>,
 }
 
 impl Stage {
@@ -142,6 +146,7 @@ impl Stage {
         all.push(("PORT".into(), self.game.main_port().to_string()));
         let named = |name: &str| format!("PORT_{}", name.to_uppercase().replace('-', "_"));
         all.extend(self.game.ports.iter().map(|p| (named(&p.name), p.number.to_string())));
+        all.extend(self.console.iter().flat_map(Console::variables));
         all
     }
 

@@ -22,6 +22,8 @@ pub mod erase;
 
 pub mod game;
 
+pub mod console;
+
 pub mod save;
 
 pub mod archive;

@@ -33,6 +33,7 @@ use domain::{
 };
 
 use crate::{
+    console::Console,
     control::{Control, Reporter},
     game::{RunningGame, Stage, how},
     metadata, save,
@@ -46,7 +47,12 @@ mod filling;
 
 mod backup;
 
-use self::backup::Backup;
+mod operator;
+
+use self::{
+    backup::Backup,
+    operator::{Operator, warning},
+};
 
 /// How long to wait for another task of the same world to let go of its directory: what ECS gives a task to end, and
 /// some seconds.
@@ -117,6 +123,8 @@ struct Task {
     backup: Option<Backup>,
     /// The last one that was asked for.
     last_wish: Option<i64>,
+    /// The game's console, and what is at hand there.
+    operator: Operator,
     /// Whether the world turned out to be too large for that.
     is_too_large: bool,
     /// When the sign of health was last given.
@@ -135,6 +143,7 @@ impl Task {
     fn new(env: TaskEnv) -> Result<Self> {
         let entry = games::Catalogue::read_file(&env.game_file)?;
         let game = entry.game.at_port(env.port).context("the game's ports do not fit at this port")?;
+        let operator = Operator::new(Console::for_launch(&game).context("making a password")?);
         let told_to_end = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&told_to_end)).context("listening to signals")?;
@@ -153,6 +162,7 @@ impl Task {
             maybe_played: None,
             backup: None,
             last_wish: None,
+            operator,
             is_too_large: false,
             touched: Cell::new(None),
         })
@@ -190,6 +200,7 @@ impl Task {
             files: owned.files.clone(),
             log: self.env.task_dir.join("game.log"),
             user: self.env.game_user,
+            console: self.operator.console().cloned(),
         };
         // Once the game runs there is something to lose, so the claim has to be on record first.
         if let Some(leave) = self.prepare(owned)? {
@@ -378,6 +389,7 @@ impl Task {
             };
             let verdict = watch.sample(&sample, &timers);
             self.tell(&look, &verdict);
+            self.operator.heed(warning(&sample, &verdict));
             match verdict {
                 // Somebody may just have asked to keep it awake, as people do when they are warned.
                 Verdict::Stop(StopWhy::LastLeft | StopWhy::NeverJoined)
@@ -434,6 +446,9 @@ impl Task {
             self.maybe_played.map(|at| stop_began.unwrap_or_else(SystemTime::now) - at.elapsed());
         let crashed = game.ended()?;
         let deadline = Instant::now() + self.game.stop.grace;
+        if crashed.is_none() && self.was_ready {
+            self.save_at_console(game, deadline);
+        }
         let end = game.stop(stage, || {
             self.heed_signal();
             Instant::now() >= self.end_by.map_or(deadline, |by| by.min(deadline))

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use command_fds::{CommandFdExt, FdMapping};
 use domain::{
     event::Gone,
-    game::{Game, Port, Protocol},
+    game::{Game, Protocol},
     ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
     world::{Force, GameId, Generation, TaskId, WorldId},
 };
@@ -179,7 +179,7 @@ impl Inner {
         let dir = self.task_dir(task);
         let game_file = dir.join(format!("{}.toml", order.game));
         fs::write(&game_file, toml)?;
-        let ports: Vec<_> = game.ports.iter().map(|port| port.number.to_string()).collect();
+        let ports: Vec<_> = game.bound().map(|(number, _)| number.to_string()).collect();
         fs::write(dir.join("ports"), ports.join("\n"))?;
         let env = TaskEnv {
             world: order.world.clone(),
@@ -225,11 +225,11 @@ impl Inner {
             let moved = game.clone().at_port(base);
             let moved =
                 moved.ok_or_else(|| format!("the ports of {} do not fit at port {base}", game.name))?;
-            for Port { number, protocol, .. } in &moved.ports {
-                if promised.contains(number) {
+            for (number, protocol) in moved.bound() {
+                if promised.contains(&number) {
                     return Err(format!("port {number} belongs to another world that is awake"));
                 }
-                bind(*number, *protocol).map_err(|e| format!("port {number}/{protocol} is taken ({e})"))?;
+                bind(number, protocol).map_err(|e| format!("port {number}/{protocol} is taken ({e})"))?;
             }
             Ok(moved)
         };

@@ -2,7 +2,7 @@
 //!
 //! The game's processes are stopped for the moment that it takes to copy the world's files, and go on: the copy is what
 //! would be on the disk had the power failed then, which every save that is worth the name survives. What cannot be copied in
-//! that moment is not copied, for players would be thrown out. Archive and upload are a thread's, beside the watch.
+//! that moment is not copied, for players would be thrown out. A game that has a console saves before. Archive and upload are a thread's, beside the watch.
 
 use std::{
     fs,
@@ -47,10 +47,12 @@ impl Task {
                 backup.thread.join().unwrap_or_else(|_| Err(anyhow!("the archive's thread broke down")));
             self.tell_backup(backup.wish, made);
         }
+        self.operator.tend();
         let Some(wish) = self.reporter.wished_backup().filter(|wish| self.last_wish != Some(*wish)) else {
+            self.operator.copy_is_over();
             return;
         };
-        if self.backup.is_some() {
+        if self.backup.is_some() || !self.operator.is_ready_for_copy() {
             return;
         }
         self.last_wish = Some(wish);
@@ -60,7 +62,9 @@ impl Task {
             return;
         }
         tracing::info!("archiving while the game goes on");
-        match self.begin_backup(wish, owned, game) {
+        let begun = self.begin_backup(wish, owned, game);
+        self.operator.copy_is_over();
+        match begun {
             Ok(backup) => self.backup = Some(backup),
             Err(error) => {
                 self.is_too_large = error.is::<TooLarge>();

@@ -541,6 +541,7 @@ fn tiny() -> Game {
         ready: Ready { typical: Duration::from_secs(40), limit: Duration::from_secs(60) },
         timers: Timers::DEFAULT,
         import: None,
+        console: None,
         query: None,
         scripts: None,
     }

@@ -61,6 +61,7 @@ pub(crate) fn game() -> Game {
         ready: Ready { typical: Duration::from_secs(90), limit: Duration::from_secs(600) },
         timers: Timers::DEFAULT,
         import: None,
+        console: None,
         query: None,
         scripts: None,
     }
