@@ -103,7 +103,7 @@ fn check_archive(dormouse: &Dormouse<'_>, world: &Value) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     zip.extract(scratch.path())?;
     let same = std::process::Command::new("diff")
-        .args(["-r", "--exclude=.minetest"])
+        .args(["-r", "--exclude=.minetest", "--exclude=.dormouse"])
         .arg(&files)
         .arg(scratch.path())
         .output()?;
