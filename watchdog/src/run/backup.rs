@@ -2,7 +2,8 @@
 //!
 //! The game's processes are stopped for the moment that it takes to copy the world's files, and go on: the copy is what
 //! would be on the disk had the power failed then, which every save that is worth the name survives. What cannot be copied in
-//! that moment is not copied, for players would be thrown out. A game that has a console saves before. Archive and upload are a thread's, beside the watch.
+//! that moment is not copied, for players would be thrown out. A game that has a console saves before. Archive and upload
+//! are a thread's, beside the watch.
 
 use std::{
     fs,

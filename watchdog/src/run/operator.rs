@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_warning_says_when_and_what_helps() {
-        let told = |players: Evidence, held, left| {
+        let told = |players: Evidence, held, left: u64| {
             let sample = Sample { at: Duration::ZERO, players, listening: Listening::Yes, held };
             warning(&sample, &Verdict::Warn { left: Duration::from_millis(left * 1000 - 400) })
         };
