@@ -48,7 +48,7 @@ pub(super) fn upload(
     let mut uploader = Uploader::start(terms)?;
     let written = archive::write(source, &mut uploader, check)?;
     let (id, size) = uploader.finish()?;
-    tracing::info!("archive {id} has {} files in {size} bytes", written.files);
+    tracing::info!("archived {} files in {size} bytes as {id}", written.files);
     Ok(Archive { id, generation, size, sha256: written.sha256 })
 }
 
