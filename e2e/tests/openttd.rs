@@ -48,6 +48,19 @@ fn players_who_come_and_go_are_counted_and_the_world_sleeps_after_the_last_one()
         "it ended otherwise: {asleep:#}"
     );
     ensure!(dormouse.files("rails")?.join("save/autosave/exit.sav").exists(), "the game was not saved");
+    check_console(&dormouse)
+}
+
+/// Checks that players were warned in the game and told of the stop, and that the game saved by its own command.
+fn check_console(dormouse: &Dormouse<'_>) -> Result<()> {
+    let log = dormouse.game_log("rails")?;
+    for said in ["This world goes to sleep in", "The world is saved and goes to sleep now."] {
+        ensure!(log.contains(said), "nobody was told \"{said}\": {log}");
+    }
+    let saved = dormouse.files("rails")?.join("save/dormouse.sav");
+    ensure!(saved.exists(), "there is no {}", saved.display());
+    let settings = std::fs::read_to_string(dormouse.files("rails")?.join("secrets.cfg"))?;
+    ensure!(!settings.contains("admin_password = "), "the console's password is kept");
     Ok(())
 }
 
