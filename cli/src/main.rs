@@ -16,6 +16,8 @@ mod discord;
 
 mod doctor;
 
+mod cost;
+
 mod queue;
 
 mod client;
@@ -61,8 +63,10 @@ enum Command {
     /// Register the commands with Discord, see them, and invite the bot
     #[command(subcommand)]
     Discord(discord::Discord),
-    /// Check what this machine has, and say how to mend what is missing
+    /// Check what this machine has, or what is deployed on AWS, and say how to mend what is wrong
     Doctor(doctor::Doctor),
+    /// Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
+    Cost(cost::Cost),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
     #[command(subcommand)]
     Watchdog(watchdog::cli::Command),
@@ -100,6 +104,7 @@ fn main() -> ExitCode {
         Command::Queue(command) => queue::run(command),
         Command::Discord(command) => discord::run(&command),
         Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Cost(cost) => cost::run(&cost),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };
     match done {
@@ -144,7 +149,9 @@ mod tests {
               access    Show and change who may do what in the chat
               queue     Look at messages that were put aside, and send them again
               discord   Register the commands with Discord, see them, and invite the bot
-              doctor    Check what this machine has, and say how to mend what is missing
+              doctor    Check what this machine has, or what is deployed on AWS, and say how to mend what is
+                        wrong
+              cost      Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
               watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
                         game)
               help      Print this message or the help of the given subcommand(s)
