@@ -438,9 +438,9 @@ mod tests {
         let mut cli = crate::Cli::command().term_width(100);
         let help = cli.find_subcommand_mut("cost").unwrap().render_help().to_string();
         expect![[r#"
-            What to estimate
+            Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
 
-            Usage: dormouse [OPTIONS]
+            Usage: cost [OPTIONS]
 
             Options:
                   --config <FILE>      The deployment's configuration [default: dormouse.toml]
@@ -451,7 +451,7 @@ mod tests {
                   --archives-gb <N>    Archives, in GB [default: 10]
                   --images-gb <N>      Images of the games, old ones too, in GB [default: 3]
                   --games <DIR>        A directory of catalogue entries beside those that are built in [env:
-                                       DORMOUSE_GAMES=]
+                                       DORMOUSE_GAMES]
                   --json               Answer in JSON
               -h, --help               Print help
 

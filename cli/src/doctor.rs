@@ -49,7 +49,6 @@ pub(crate) struct Doctor {
 
 /// Which deployment to check.
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a program without AWS looks at none"))]
 struct Deployment {
     /// The deployment's configuration [default: dormouse.toml]
     #[arg(long, value_name = "FILE", requires = "aws", conflicts_with_all = ["region", "prefix"])]

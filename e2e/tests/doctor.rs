@@ -15,7 +15,7 @@ use axum::{
 };
 use e2e::cloud::{
     account::{self, BUCKET, CLUSTER, DEAD, PARAMETERS, QUEUE, Secrets, TABLE, call, deploy},
-    discord::{Discord, GUILD},
+    discord::Discord,
     patient::{Patient, said},
 };
 use emulators::{Moto, S3};
@@ -29,7 +29,25 @@ const VISIBILITY: Duration = Duration::from_secs(330);
 #[test]
 fn nothing_is_wrong_with_an_account_as_a_deployment_leaves_it() {
     let account = Account::new();
-    check(&account.patient(), expect![]);
+    check(
+        &account.patient(),
+        expect![[r#"
+        ok   credentials: of account 123456789012, for dormouse in us-east-1
+        ok   secrets: all three are in Parameter Store below /dormouse
+        ok   table: dormouse-worlds is active, with its index, and can be restored to any moment of 35 days
+        ok   queue: 0 messages waiting; each is given out 20 times before it is put aside
+        ok   dead letters: there are none
+        ok   cluster: dormouse is active
+        ok   game luanti: dormouse-luanti:1, 0.5 cores, 1024 MiB, image 1
+        ok   erasure: dormouse-erase:1, 0.5 cores, 1024 MiB, image 1
+        ok   tasks: none runs
+        ok   bucket: dormouse-archives can be reached
+        ok   front door: https://front.door knows its token, and reaches the table: 0 worlds
+        ok   interactions: a wrong signature is sent away
+        ok   Discord: interactions are sent to this deployment
+        ok   Discord: the commands are registered in guild 1200000000000000002
+        (0)"#]],
+    );
 }
 
 #[test]
@@ -48,7 +66,16 @@ fn secrets_that_are_missing_or_malformed_are_told_and_never_shown() {
             "Name": format!("{PARAMETERS}/discord-token"), "Value": "Bot x", "Type": "SecureString", "Overwrite": true,
         }),
     );
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  secrets: /dormouse/launch-secret is missing, and the functions do not start: docs/aws.md, Write the secrets, puts /dormouse/launch-secret
+        BAD  secrets: /dormouse/api-token is no SecureString, so that it is stored in the clear: docs/aws.md, Write the secrets, puts /dormouse/api-token
+        BAD  secrets: /dormouse/discord-token is not a bot token, and the functions do not start: docs/aws.md, Write the secrets, puts /dormouse/discord-token
+        weak Discord: not looked at: there is no bot token to ask with
+        dormouse: 3 things are wrong
+        (1)"#]],
+    );
     let (said, _) = patient.examine().unwrap();
     assert!(!said.contains(&account.secrets.api) && !said.contains("Bot x"), "{said}");
 }
@@ -60,7 +87,13 @@ fn a_table_without_its_index_and_without_a_way_back_is_told() {
     let dynamodb =
         |action: &str, request: Value| account.call(&format!("DynamoDB_20120810.{action}"), &request);
     dynamodb("DeleteTable", json!({ "TableName": TABLE }));
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  table: dormouse-worlds is not there: are region and outputs right? Else deploy
+        dormouse: something is wrong
+        (1)"#]],
+    );
     let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
     dynamodb(
@@ -71,7 +104,14 @@ fn a_table_without_its_index_and_without_a_way_back_is_told() {
             "AttributeDefinitions": [text("pk"), text("sk")],
         }),
     );
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  table: dormouse-worlds has no index unsettled, so that no sweep finds anything: deploy again
+        weak table: dormouse-worlds cannot be restored to an earlier moment: deploy again, which turns it on
+        dormouse: something is wrong
+        (1)"#]],
+    );
 }
 
 #[test]
@@ -83,10 +123,24 @@ fn dead_letters_and_a_queue_without_them_are_told() {
     account.call("AmazonSQS.SendMessage", &json!({ "QueueUrl": url(DEAD), "MessageBody": "{}" }));
     let soon = json!({ "QueueUrl": url(QUEUE), "Attributes": { "VisibilityTimeout": "30" } });
     account.call("AmazonSQS.SetQueueAttributes", &soon);
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        weak queue: a message comes again after 30 s, while the worker may take 300 s for it: deploy again
+        BAD  dead letters: 1 message put aside because looking at a world failed again and again: `dormouse queue inspect`, and docs/runbook.md#dead-letters
+        dormouse: something is wrong
+        (1)"#]],
+    );
     account.call("AmazonSQS.DeleteQueue", &json!({ "QueueUrl": url(QUEUE) }));
     account.call("AmazonSQS.CreateQueue", &json!({ "QueueName": QUEUE }));
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  queue: what fails again and again is never put aside: deploy again, which gives it dead letters
+        BAD  dead letters: 1 message put aside because looking at a world failed again and again: `dormouse queue inspect`, and docs/runbook.md#dead-letters
+        dormouse: 2 things are wrong
+        (1)"#]],
+    );
 }
 
 #[test]
@@ -96,7 +150,14 @@ fn a_game_without_its_task_definition_and_one_of_another_size_are_told() {
     let games = "games = [\"luanti\", \"valheim\"]\n[sizes.luanti]\ncpu = 1024\nmemory_mib = 2048\n";
     let configuration = std::fs::read_to_string(patient.path("dormouse.toml")).unwrap();
     patient.write("dormouse.toml", &configuration.replace("games = [\"luanti\"]\n", games)).unwrap();
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  game luanti: dormouse-luanti:1 has 512 CPU units and 1024 MiB, and the configuration 1024 and 2048: deploy again
+        BAD  game valheim: there is no task definition dormouse-valheim: deploy this configuration
+        dormouse: 2 things are wrong
+        (1)"#]],
+    );
 }
 
 #[test]
@@ -111,7 +172,13 @@ fn tasks_that_no_world_has_are_told() {
             "networkConfiguration": { "awsvpcConfiguration": { "subnets": ["subnet-0123456789abcdef0"], "securityGroups": ["sg-0123456789abcdef0"] } },
         }),
     );
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  tasks: TASK was started by somebody, not by Dormouse, and costs what it costs: `aws ecs stop-task --cluster dormouse --task TASK` ends it
+        dormouse: something is wrong
+        (1)"#]],
+    );
 }
 
 #[test]
@@ -119,11 +186,30 @@ fn a_front_door_that_is_down_or_open_to_anybody_is_told() {
     let account = Account::new();
     let patient = account.patient();
     account.door.answer(|door| door.health = 502);
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  front door: https://front.door answers 502: the function does not start or breaks down: docs/runbook.md#front-door-errors
+        dormouse: something is wrong
+        (1)"#]],
+    );
     account.door.answer(|door| (door.health, door.admits, door.believes) = (200, true, true));
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  front door: it lets everybody in without a token: take the service stack down (docs/aws.md) and report it
+        BAD  interactions: a wrong signature is taken: anybody can command the bot; take the service stack down (docs/aws.md) and report it
+        dormouse: 2 things are wrong
+        (1)"#]],
+    );
     account.door.answer(|door| (door.admits, door.believes, door.token) = (false, false, "another".into()));
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  front door: it does not take the token of Parameter Store: its instances read secrets when they start; deploy a changed configuration, or wait some hours
+        dormouse: something is wrong
+        (1)"#]],
+    );
 }
 
 #[test]
@@ -131,7 +217,14 @@ fn what_discord_does_not_know_is_told() {
     let account = Account::new();
     let patient = Patient::new(&account.moto, &account.s3, &account.discord, &account.door.url).unwrap();
     account.discord.send_to("https://elsewhere.example.org/discord/interactions");
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  Discord: interactions are sent to https://elsewhere.example.org/discord/interactions: paste https://front.door/discord/interactions at https://discord.com/developers/applications/1100000000000000001/information
+        BAD  Discord: in guild 1200000000000000002 /world /access /games /help are missing or older: `dormouse discord register --guild 1200000000000000002`
+        dormouse: 2 things are wrong
+        (1)"#]],
+    );
 }
 
 #[test]
@@ -140,12 +233,24 @@ fn credentials_of_another_account_of_nobody_and_none_at_all_are_told() {
     let patient = account.patient();
     let configuration = std::fs::read_to_string(patient.path("dormouse.toml")).unwrap();
     patient.write("dormouse.toml", &configuration.replace("123456789012", "111122223333")).unwrap();
-    amiss(&patient, expect![]);
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  credentials: they are of account 123456789012, and the configuration names 111122223333: set another AWS_PROFILE, or mend `aws.account`
+        dormouse: something is wrong
+        (1)"#]],
+    );
     account
         .moto
         .fault("ssm", "GetParameters", 1, emulators::When::Before, "UnrecognizedClientException", 400)
         .unwrap();
-    check(&patient, expect![]);
+    check(
+        &patient,
+        expect![[r#"
+        BAD  credentials: AWS does not take them (ssm:GetParameters failed: UnrecognizedClientException): sign in again, or set another AWS_PROFILE
+        dormouse: something is wrong
+        (1)"#]],
+    );
     let none = patient
         .doctor()
         .unwrap()
@@ -153,7 +258,10 @@ fn credentials_of_another_account_of_nobody_and_none_at_all_are_told() {
         .env("HOME", "/nonexistent")
         .output()
         .unwrap();
-    expect![].assert_eq(&printed(&patient, said(&none).unwrap()));
+    expect![[r#"
+        BAD  credentials: there are none in this environment: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; `aws sts get-caller-identity` tries them out
+        dormouse: something is wrong
+        (1)"#]].assert_eq(&printed(&patient, said(&none).unwrap()));
 }
 
 #[test]
@@ -162,7 +270,31 @@ fn without_outputs_and_configuration_it_says_what_was_not_looked_at() {
     let patient = account.patient();
     let mut command = patient.dormouse(&["doctor", "--aws", "--region", account::REGION]).unwrap();
     command.args(["--discord-url", &Discord::base(account.discord.address)]);
-    expect![].assert_eq(&printed(&patient, said(&command.output().unwrap()).unwrap()));
+    expect![[r#"
+        ok   credentials: of account 123456789012, for dormouse in us-east-1
+        weak outputs: not given, so that much cannot be looked at: `npx cdk deploy --all --outputs-file outputs.json` writes them (and deploys nothing if nothing has changed), and --outputs outputs.json reads them
+        ok   secrets: all three are in Parameter Store below /dormouse
+        weak table: not looked at: its name is the output TableName, and --outputs gives none
+        weak queue: not looked at: its name is the output QueueUrl, and --outputs gives none
+        ok   cluster: dormouse is active
+        ok   erasure: dormouse-erase:1, 0.5 cores, 1024 MiB, image 1
+        ok   tasks: none runs
+        weak bucket: not looked at: its name is the output BucketName, and --outputs gives none
+        weak front door: not looked at: its name is the output FrontDoorUrl, and --outputs gives none
+        (0)"#]].assert_eq(&printed(&patient, said(&command.output().unwrap()).unwrap()));
+}
+
+#[test]
+fn outputs_that_lead_elsewhere_are_told() {
+    let account = Account::new();
+    let patient = account.patient();
+    let outputs = std::fs::read_to_string(patient.path("outputs.json")).unwrap();
+    patient
+        .write("outputs.json", &outputs.replace(BUCKET, "elsewhere").replace("http://", "ftp://"))
+        .unwrap();
+    amiss(&patient, expect![]);
+    patient.write("outputs.json", &outputs.replace("dormouse-service", "mouse-service")).unwrap();
+    check(&patient, expect![]);
 }
 
 #[test]
@@ -284,11 +416,8 @@ fn amiss(patient: &Patient<'_>, expected: Expect) {
 /// Returns what was printed, without what is otherwise each time.
 fn printed(patient: &Patient<'_>, (text, code): (String, Option<i32>)) -> String {
     let text = text.replace(patient.url(), "https://front.door");
-    let mut words = String::new();
-    for word in text.split_inclusive([' ', '\n']) {
-        let bare = word.trim();
-        let is_task = bare.len() == 32 && bare.bytes().all(|b| b.is_ascii_hexdigit());
-        words += &if is_task { word.replace(bare, "TASK") } else { word.to_owned() };
-    }
-    format!("{words}({})", code.unwrap())
+    let is_task = |word: &&str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let tasks: Vec<_> = text.split([' ', '`', '\n']).filter(is_task).collect();
+    let plain = tasks.iter().fold(text.clone(), |plain, task| plain.replace(task, "TASK"));
+    format!("{plain}({})", code.unwrap())
 }

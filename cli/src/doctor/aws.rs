@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     Deployment,
-    finding::{Finding, bad, good, weak},
+    finding::{Finding, Verdict, bad, good, weak},
 };
 use crate::cost;
 
@@ -114,7 +114,12 @@ async fn check(target: &Target, outputs: &Outputs, discord_url: &str) -> Vec<Fin
     );
     let tasks = tasks::check(&aws, target, worlds.as_deref()).await;
     let arn = secrets.arn.as_deref().or(cluster_arn.as_deref());
-    let mut findings = vec![account(target, arn)];
+    let account = account(target, arn);
+    if account.verdict == Verdict::Bad {
+        // Whatever was seen is somebody else's.
+        return vec![account];
+    }
+    let mut findings = vec![account];
     findings.extend(outputs.missing());
     findings.extend([said_of_secrets, table, queues, cluster, tasks, bucket, door, discord].concat());
     findings

@@ -34,6 +34,12 @@ pub(super) fn bad(name: impl Into<String>, text: impl Into<String>) -> Finding {
     Finding { name: name.into(), verdict: Verdict::Bad, text: text.into() }
 }
 
+/// Returns `1 thing` or `2 things`.
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "only deployments are counted"))]
+pub(super) fn count(n: u64, thing: &str) -> String {
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
+}
+
 impl Finding {
     /// Prints it for people.
     pub(super) fn show(&self) {

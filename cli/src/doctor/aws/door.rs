@@ -7,7 +7,7 @@ use domain::Timestamp;
 use ureq::Agent;
 
 use super::{
-    super::finding::{Finding, bad, good, weak},
+    super::finding::{Finding, bad, count, good, weak},
     named,
     outputs::{Output, Outputs},
     secrets::Secrets,
@@ -107,11 +107,8 @@ impl Door {
         let finding = match answered.status {
             200 => match serde_json::from_str::<Answer>(&answered.text) {
                 Ok(Answer { worlds: Some(worlds), .. }) => {
-                    let text = format!(
-                        "{} knows its token, and reaches the table: {} worlds",
-                        self.url,
-                        worlds.len()
-                    );
+                    let there = count(worlds.len() as u64, "world");
+                    let text = format!("{} knows its token, and reaches the table: {there}", self.url);
                     return (Some(worlds), good(NAME, text));
                 }
                 Ok(_) | Err(_) => bad(NAME, format!("{} answers, but not as a front door does", self.url)),

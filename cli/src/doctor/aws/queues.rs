@@ -9,7 +9,7 @@ use domain::ports::Unavailable;
 use serde_json::Value;
 
 use super::{
-    super::finding::{Finding, bad, good, weak},
+    super::finding::{Finding, bad, count, good, weak},
     named,
     outputs::{Output, Outputs},
     unseen,
@@ -75,27 +75,26 @@ fn judge(queue: &Attributes, dead: &Attributes) -> Finding {
         );
         return weak(NAME, text);
     }
-    let most = match &redrive["maxReceiveCount"] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let most = &redrive["maxReceiveCount"];
+    let most = most.as_str().map_or_else(|| most.to_string(), str::to_owned);
     let waiting = number(queue, QueueAttributeName::ApproximateNumberOfMessages).unwrap_or(0);
-    good(NAME, format!("{waiting} messages wait, each is given out {most} times before it is put aside"))
+    let waiting = count(waiting, "message");
+    good(NAME, format!("{waiting} waiting; each is given out {most} times before it is put aside"))
 }
 
 fn letters(dead: &Attributes) -> Finding {
-    let count = dead.get(&QueueAttributeName::ApproximateNumberOfMessages).map_or("", String::as_str);
-    let told = |messages: &str| {
-        let text = format!(
-            "{messages} put aside because looking at a world failed again and again: `dormouse queue inspect`, and \
-             docs/runbook.md#dead-letters"
-        );
-        bad(DEAD, text)
-    };
-    match count.parse::<u64>() {
+    let count_of_letters =
+        dead.get(&QueueAttributeName::ApproximateNumberOfMessages).map_or("", String::as_str);
+    match count_of_letters.parse::<u64>() {
         Ok(0) => good(DEAD, "there are none"),
-        Ok(1) => told("1 message was"),
-        Ok(many) => told(&format!("{many} messages were")),
+        Ok(many) => {
+            let letters = count(many, "message");
+            let text = format!(
+                "{letters} put aside because looking at a world failed again and again: `dormouse queue inspect`, and \
+                 docs/runbook.md#dead-letters"
+            );
+            bad(DEAD, text)
+        }
         Err(_) => weak(DEAD, "SQS does not say how many there are"),
     }
 }
