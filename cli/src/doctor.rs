@@ -24,7 +24,7 @@ mod aws;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dormouse doctor
-  dormouse doctor --aws --outputs outputs.json         what `cdk deploy --outputs-file outputs.json` made of dormouse.toml
+  dormouse doctor --aws --outputs outputs.json    what `cdk deploy --outputs-file` has made
   dormouse doctor --aws --region eu-central-1 --prefix dormouse
 
 With --aws it takes the credentials of the environment (AWS_PROFILE and the like), only reads, and shows no secret.
@@ -32,10 +32,10 @@ With --aws it takes the credentials of the environment (AWS_PROFILE and the like
 Exit codes: 0 it works, 1 something keeps it from working")]
 pub(crate) struct Doctor {
     /// The directory that `dormouse up` uses
-    #[arg(long, env = "DORMOUSE_DATA", value_name = "DIR")]
+    #[arg(long, env = "DORMOUSE_DATA", hide_env_values = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// A directory of catalogue entries beside those that are built in
-    #[arg(long, env = "DORMOUSE_GAMES", value_name = "DIR")]
+    #[arg(long, env = "DORMOUSE_GAMES", hide_env_values = true, value_name = "DIR")]
     games: Option<PathBuf>,
     /// Check what is deployed on AWS, instead of this machine
     #[arg(long)]
@@ -60,7 +60,7 @@ struct Deployment {
     #[arg(long, value_name = "NAME", requires = "region")]
     prefix: Option<String>,
     /// What was deployed: the file that `cdk deploy --outputs-file` writes
-    #[arg(long, env = "DORMOUSE_OUTPUTS", value_name = "FILE")]
+    #[arg(long, env = "DORMOUSE_OUTPUTS", hide_env_values = true, value_name = "FILE")]
     outputs: Option<PathBuf>,
     /// Where Discord's HTTP interface is
     #[arg(long, hide = true, value_name = "URL", default_value = DISCORD)]

@@ -204,4 +204,39 @@ mod tests {
               dormouse world create rails --game openttd --last-left 5m --cap 6h --port 3990
         "#]].assert_eq(&help);
     }
+
+    #[test]
+    fn the_help_of_the_doctor_shows_examples() {
+        let mut cli = Cli::command().term_width(100);
+        let help = cli.find_subcommand_mut("doctor").unwrap().render_help().to_string();
+        expect![[r#"
+            Check what this machine has, or what is deployed on AWS, and say how to mend what is wrong
+
+            Usage: doctor [OPTIONS]
+
+            Options:
+                  --data <DIR>       The directory that `dormouse up` uses [env: DORMOUSE_DATA]
+                  --games <DIR>      A directory of catalogue entries beside those that are built in [env:
+                                     DORMOUSE_GAMES]
+                  --aws              Check what is deployed on AWS, instead of this machine
+                  --config <FILE>    The deployment's configuration [default: dormouse.toml]
+                  --region <REGION>  The deployment's region, where there is no configuration at hand; then no
+                                     game is looked for
+                  --prefix <NAME>    What the deployment's names begin with [default: dormouse]
+                  --outputs <FILE>   What was deployed: the file that `cdk deploy --outputs-file` writes [env:
+                                     DORMOUSE_OUTPUTS]
+                  --json             Answer in JSON
+              -h, --help             Print help
+
+            Examples:
+              dormouse doctor
+              dormouse doctor --aws --outputs outputs.json    what `cdk deploy --outputs-file` has made
+              dormouse doctor --aws --region eu-central-1 --prefix dormouse
+
+            With --aws it takes the credentials of the environment (AWS_PROFILE and the like), only reads, and
+            shows no secret.
+
+            Exit codes: 0 it works, 1 something keeps it from working
+        "#]].assert_eq(&help);
+    }
 }

@@ -1,8 +1,6 @@
 //! The secrets in Parameter Store: whether they are there, encrypted, and of the form that the functions take. Their values
 //! are used and never shown.
 
-use std::collections::BTreeMap;
-
 use adapters::{aws::unavailable, chat::discord::rest::BotToken};
 use aws_config::SdkConfig;
 use aws_sdk_ssm::{
@@ -54,41 +52,80 @@ pub(super) async fn check(
 }
 
 fn judge(path: &str, parameters: &[Parameter], front_door: Option<&str>) -> (Secrets, Vec<Finding>) {
-    let all: BTreeMap<_, _> = parameters
-        .iter()
-        .filter_map(|p| Some((p.name()?.strip_prefix(path)?.strip_prefix('/')?, p)))
-        .collect();
-    let value = |name: &str| all.get(name).and_then(|p| p.value()).map(str::trim);
-    let put = |name: &str| format!("docs/aws.md, Write the secrets, puts {path}/{name}");
-    let mut findings = Vec::new();
-    let mut check = |name: &str, without: &str, is_sound: bool, form: &str| match all.get(name) {
-        None if name == LAUNCH_SECRET => {
-            findings.push(bad(NAME, format!("{path}/{name} is missing, {without}: {}", put(name))));
-        }
-        None => findings.push(weak(NAME, format!("{path}/{name} is missing, {without}: {}", put(name)))),
-        Some(p) if p.r#type() != Some(&ParameterType::SecureString) => {
-            let text =
-                format!("{path}/{name} is no SecureString, so that it is stored in the clear: {}", put(name));
-            findings.push(bad(NAME, text));
-        }
-        Some(_) if !is_sound => {
-            let text = format!("{path}/{name} is not {form}, and the functions do not start: {}", put(name));
-            findings.push(bad(NAME, text));
-        }
-        Some(_) => {}
+    let named = |name: &str| {
+        let name = format!("{path}/{name}");
+        parameters.iter().find(|parameter| parameter.name() == Some(name.as_str()))
     };
-    let is_secret = value(LAUNCH_SECRET).is_some_and(|text| Sha256::parse(text).is_ok());
-    check(LAUNCH_SECRET, "and the functions do not start", is_secret, "64 hexadecimal digits");
-    let api_token = value(API_TOKEN).filter(|token| token.len() >= 32);
-    check(API_TOKEN, "so that programs are not let in", api_token.is_some(), "32 characters or more");
-    let bot_token = value(DISCORD_TOKEN).and_then(|token| BotToken::parse(token).ok());
-    check(DISCORD_TOKEN, "so that there are no cards", bot_token.is_some(), "a bot token");
+    let value = |name: &str| named(name).and_then(Parameter::value).map(str::trim);
+    let mut findings: Vec<_> =
+        WANTED.iter().filter_map(|wanted| wanted.amiss(path, named(wanted.name))).collect();
     if findings.is_empty() {
         findings.push(good(NAME, format!("all three are in Parameter Store below {path}")));
     }
     findings.extend(control_url(path, value(CONTROL_URL), front_door));
-    let arn = parameters.iter().find_map(|p| p.arn()).map(str::to_owned);
-    (Secrets { api_token: api_token.map(str::to_owned), bot_token, arn }, findings)
+    let secrets = Secrets {
+        api_token: value(API_TOKEN).filter(|token| is_strong(token)).map(str::to_owned),
+        bot_token: value(DISCORD_TOKEN).and_then(|token| BotToken::parse(token).ok()),
+        arn: parameters.iter().find_map(Parameter::arn).map(str::to_owned),
+    };
+    (secrets, findings)
+}
+
+/// A secret that should be there.
+struct Wanted {
+    name: &'static str,
+    /// What its form is, in words and as a check.
+    form: &'static str,
+    is_sound: fn(&str) -> bool,
+    /// What comes of it if it is missing, and how bad that is.
+    without: &'static str,
+    missing: fn(&'static str, String) -> Finding,
+}
+
+const WANTED: [Wanted; 3] = [
+    Wanted {
+        name: LAUNCH_SECRET,
+        form: "64 hexadecimal digits",
+        is_sound: |text| Sha256::parse(text).is_ok(),
+        without: "and the functions do not start",
+        missing: bad,
+    },
+    Wanted {
+        name: API_TOKEN,
+        form: "32 characters or more",
+        is_sound: is_strong,
+        without: "so that programs are not let in",
+        missing: weak,
+    },
+    Wanted {
+        name: DISCORD_TOKEN,
+        form: "a bot token",
+        is_sound: |text| BotToken::parse(text).is_ok(),
+        without: "so that there are no cards",
+        missing: weak,
+    },
+];
+
+fn is_strong(token: &str) -> bool {
+    token.len() >= 32
+}
+
+impl Wanted {
+    /// Says what is amiss with it, if anything is.
+    fn amiss(&self, path: &str, found: Option<&Parameter>) -> Option<Finding> {
+        let name = format!("{path}/{}", self.name);
+        let put = format!("docs/aws.md, Write the secrets, puts {name}");
+        let Some(found) = found else {
+            return Some((self.missing)(NAME, format!("{name} is missing, {}: {put}", self.without)));
+        };
+        if found.r#type() != Some(&ParameterType::SecureString) {
+            let text = format!("{name} is no SecureString, so that it is stored in the clear: {put}");
+            return Some(bad(NAME, text));
+        }
+        let is_sound = found.value().is_some_and(|value| (self.is_sound)(value.trim()));
+        let text = || format!("{name} is not {}, and the functions do not start: {put}", self.form);
+        (!is_sound).then(|| bad(NAME, text()))
+    }
 }
 
 /// Says what is wrong with the parameter that tells the front door its address, if anything is.
