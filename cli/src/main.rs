@@ -237,6 +237,7 @@ mod tests {
             shows no secret.
 
             Exit codes: 0 it works, 1 something keeps it from working
-        "#]].assert_eq(&help);
+        "#]]
+        .assert_eq(&help);
     }
 }

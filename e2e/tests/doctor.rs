@@ -289,12 +289,25 @@ fn outputs_that_lead_elsewhere_are_told() {
     let account = Account::new();
     let patient = account.patient();
     let outputs = std::fs::read_to_string(patient.path("outputs.json")).unwrap();
-    patient
-        .write("outputs.json", &outputs.replace(BUCKET, "elsewhere").replace("http://", "ftp://"))
-        .unwrap();
-    amiss(&patient, expect![]);
+    let plain = outputs.replace(BUCKET, "elsewhere").replace(patient.url(), "http://plain.example.org");
+    patient.write("outputs.json", &plain).unwrap();
+    amiss(
+        &patient,
+        expect![[r#"
+        BAD  secrets: /dormouse/control-url leads to https://front.door, and the front door is at http://plain.example.org: deploy again
+        BAD  bucket: elsewhere is not there: are region and outputs right? Archives cannot be written
+        BAD  front door: http://plain.example.org does not begin with https://, so that tokens would travel in the clear
+        BAD  Discord: interactions are sent to https://front.door/discord/interactions: paste http://plain.example.org/discord/interactions at https://discord.com/developers/applications/1100000000000000001/information
+        dormouse: 4 things are wrong
+        (1)"#]],
+    );
     patient.write("outputs.json", &outputs.replace("dormouse-service", "mouse-service")).unwrap();
-    check(&patient, expect![]);
+    check(
+        &patient,
+        expect![[r#"
+        dormouse: outputs.json is not what `cdk deploy --all --outputs-file` writes for dormouse: it has no stack dormouse-service
+        (1)"#]],
+    );
 }
 
 #[test]
