@@ -2,7 +2,9 @@
 
 use std::{error::Error, time::Duration};
 
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_sdk_ecs::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -32,6 +34,11 @@ const LONGEST_CODE: usize = 64;
 /// and bounds on attempts and time that fit in a Lambda function.
 pub async fn config() -> SdkConfig {
     loader().load().await
+}
+
+/// Returns the same configuration for another region than the environment's.
+pub async fn config_in(region: &str) -> SdkConfig {
+    loader().region(Region::new(region.to_owned())).load().await
 }
 
 fn loader() -> ConfigLoader {
@@ -74,7 +81,6 @@ fn code(error: &impl ProvideErrorMetadata) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use aws_config::Region;
     use aws_sdk_ecs::config::Credentials;
     use expect_test::expect;
 

@@ -6,46 +6,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { readCatalogue, readGame, TIMERS } from '../lib/catalog.ts';
+import { calls, cases, good, withoutParsersWords } from './rust-cases.ts';
 import { ROOT, rust } from './rust.ts';
 
 const ENTRY = rust('games/src/entry.rs', 'with tests');
-const GOOD = /const GOOD: &str = r#"([\s\S]*?)"#;/.exec(ENTRY)?.[1] ?? '';
-
-interface Case {
-  readonly from: string;
-  readonly to: string;
-  readonly expected: string;
-}
-
-/** Returns the calls `check(from, to, expect![[…]])` of the Rust tests. */
-function rustCases(): Case[] {
-  const literal = String.raw`("(?:[^"\\]|\\.)*")`;
-  const told = String.raw`expect!\[\s*(?:\[\s*r#"([\s\S]*?)"#\s*\]|${literal})\s*,?\s*\]`;
-  const calls = ENTRY.matchAll(new RegExp(String.raw`check\(\s*${literal},\s*(?:${literal}|port),\s*${told}`, 'g'));
-  return [...calls].map(([, from = '', to, raw, plain]) => ({
-    from: unquoted(from),
-    to: to === undefined ? twoPorts() : unquoted(to),
-    expected: raw === undefined ? unquoted(plain ?? '') : unindented(raw),
-  }));
-}
-
-function twoPorts(): string {
-  return unquoted(/let port = ("(?:[^"\\]|\\.)*");/.exec(ENTRY)?.[1] ?? '');
-}
-
-/** Returns what a Rust literal stands for. */
-function unquoted(literal: string): string {
-  return literal.slice(1, -1).replace(/\\(.)/g, (_, c: string) => ({ n: '\n', r: '\r', t: '\t' })[c] ?? c);
-}
-
-/** Returns what `expect_test` makes of a literal of several lines. */
-function unindented(raw: string): string {
-  return raw
-    .trim()
-    .split('\n')
-    .map((line) => line.trim())
-    .join('\n');
-}
+const GOOD = good(ENTRY);
 
 function refusal(text: string): string {
   try {
@@ -56,21 +21,15 @@ function refusal(text: string): string {
   return 'accepted';
 }
 
-/** The two parsers have words of their own for what is not TOML. */
-function withoutParsersWords(text: string): string {
-  return text.replace(/not TOML: .*/, 'not TOML');
-}
-
 describe('the catalogue', () => {
-  const cases = rustCases();
+  const all = cases(ENTRY);
 
   it('is compared by all the cases that the Rust loader has', () => {
-    const calls = ENTRY.split(/\bcheck\(\n|\bcheck\("/).length - 1;
-    expect(cases.length).toBe(calls);
-    expect(cases.length).toBeGreaterThan(30);
+    expect(all.length).toBe(calls(ENTRY));
+    expect(all.length).toBeGreaterThan(30);
   });
 
-  it.each(cases)('refuses $to in the words of the Rust loader', ({ from, to, expected }) => {
+  it.each(all)('refuses $to in the words of the Rust loader', ({ from, to, expected }) => {
     expect(GOOD).toContain(from);
     expect(withoutParsersWords(refusal(GOOD.replace(from, () => to)))).toBe(withoutParsersWords(expected));
   });
@@ -81,10 +40,10 @@ describe('the catalogue', () => {
   });
 
   it('knows the keys that the Rust loader knows', () => {
-    const calls = rust('games/src/entry.rs').matchAll(
+    const read = rust('games/src/entry.rs').matchAll(
       /\.(?:required|optional|list|section|sections)(?:_\w+)?\(\s*"(\w+)"/g,
     );
-    const keys = [...new Set([...calls].map(([, key = '']) => key))];
+    const keys = [...new Set([...read].map(([, key = '']) => key))];
     const ours = readFileSync(join(import.meta.dirname, '../lib/catalog.ts'), 'utf8');
     expect(keys.length).toBeGreaterThan(20);
     expect(keys.filter((key) => !ours.includes(`'${key}'`))).toEqual([]);

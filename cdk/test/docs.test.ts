@@ -1,72 +1,20 @@
 /** That the pages say what is so. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
 import { readConfig } from '../lib/config.ts';
-import { estimate, told, type Use } from '../lib/estimate.ts';
-import { games } from '../lib/games.ts';
-import { PRICES, REGION, SEEN } from '../lib/prices.ts';
 import { BadFile } from '../lib/section.ts';
-import { CATALOGUE, EXAMPLE } from './example.ts';
+import { CATALOGUE } from './example.ts';
 import { policyFindings } from './rules/policies.ts';
-import { ROOT } from './rust.ts';
+import { ROOT, rust } from './rust.ts';
 import { ofType, templates, type Json } from './stacks.ts';
 
 const PAGE = readFileSync(join(ROOT, 'docs/aws.md'), 'utf8');
 
-const USE: Use = {
-  games: games(EXAMPLE, CATALOGUE),
-  capacity: EXAMPLE.capacity,
-  hours: Object.fromEntries(EXAMPLE.games.map((id) => [id, 40 / 3])),
-  filesGb: 2,
-  coldFilesGb: 3,
-  archivesGb: 10,
-  imagesGb: 3,
-};
-
-describe('the estimate', () => {
-  it('is on the page', () => {
-    expect(PAGE).toContain(`<!-- estimate -->\n\`\`\`text\n${told(estimate(USE))}\n\`\`\`\n<!-- /estimate -->`);
-    expect(PAGE).toContain(`Prices of ${REGION} as of ${SEEN}`);
-  });
-
-  it('is the sum of what is asleep and what is played', () => {
-    const { asleep, played, month } = estimate(USE);
-    expect(month).toBeCloseTo(
-      [...asleep, ...played].reduce((all, { usd }) => all + usd, 0),
-      10,
-    );
-  });
-
-  it('of a month in which nobody plays is bytes alone', () => {
-    const { month, asleep } = estimate({ ...USE, hours: {}, filesGb: 0, coldFilesGb: 0, archivesGb: 0, imagesGb: 0 });
-    expect(month).toBe(asleep.find(({ what }) => what.includes('sweep'))?.usd);
-    expect(month).toBeLessThan(0.01);
-  });
-
-  it('of an hour is that of the task, its share on Spot, and its address', () => {
-    const valheim = { id: 'valheim', architectures: ['amd64'] as const, cpu: 2048, memoryMib: 4096 };
-    const hour = (capacity: Use['capacity'], arm: boolean): number | undefined =>
-      estimate({ ...USE, capacity, games: [{ ...valheim, architectures: arm ? ['amd64', 'arm64'] : ['amd64'] }] })
-        .hourly[0]?.usd;
-    expect(hour('on-demand', false)).toBeCloseTo(2 * 0.04048 + 4 * 0.004445 + 0.005, 10);
-    expect(hour('on-demand', true)).toBeCloseTo(2 * 0.03238 + 4 * 0.00356 + 0.005, 10);
-    expect(hour('spot', false)).toBeCloseTo(0.3 * (2 * 0.04048 + 4 * 0.004445) + 0.005, 10);
-    expect(hour('spot-first', false)).toBe(hour('spot', false));
-    expect(PAGE).toContain(`an hour of Valheim is about $${hour('on-demand', false)?.toFixed(2)}`);
-  });
-
-  it('rests on prices that each have their page and their measure', () => {
-    for (const { usd, per, page } of Object.values(PRICES)) {
-      expect(usd).toBeGreaterThan(0);
-      expect(per).toMatch(/\w/);
-      expect(page).toMatch(/https:\/\/aws\.amazon\.com\//);
-    }
-  });
-});
+const POLICY = JSON.parse(readFileSync(join(ROOT, 'docs/aws-deployer.json'), 'utf8')) as { Statement: Json };
 
 describe('docs/aws.md', () => {
   it('leads nowhere that is not there', () => {
@@ -99,9 +47,18 @@ describe('docs/aws.md', () => {
     expect(outputs.filter((name) => !PAGE.includes(name))).toEqual([]);
   });
 
+  it('lets the deployer make every call of `dormouse doctor --aws`', () => {
+    const files = readdirSync(join(ROOT, 'cli/src/doctor/aws')).map((file) => rust(`cli/src/doctor/aws/${file}`));
+    const calls = files.flatMap((text) => [...text.matchAll(/"((?:ssm|dynamodb|sqs|ecs|s3):\w+)"/g)]);
+    // HeadBucket is allowed by the permission to list.
+    const actions = [...new Set(calls.map(([, call = '']) => call.replace('s3:HeadBucket', 's3:ListBucket')))];
+    expect(actions.length).toBeGreaterThan(8);
+    const allowed = JSON.stringify(POLICY.Statement);
+    expect(actions.filter((action) => !allowed.includes(`"${action}"`))).toEqual([]);
+  });
+
   it('gives the deployer little: to act through the roles of the bootstrap, and to look before', () => {
-    const policy = JSON.parse(readFileSync(join(ROOT, 'docs/aws-deployer.json'), 'utf8')) as { Statement: Json };
-    const Properties = { Roles: [{ Ref: 'Deployer' }], PolicyDocument: policy };
+    const Properties = { Roles: [{ Ref: 'Deployer' }], PolicyDocument: POLICY };
     const template = { Resources: { It: { Type: 'AWS::IAM::Policy', Properties } }, Outputs: {} };
     expect(policyFindings(template)).toEqual([
       'Deployer may become somebody else',
@@ -111,6 +68,14 @@ describe('docs/aws.md', () => {
       'Deployer may do iam:GetRole',
       'Deployer may do iam:CreateServiceLinkedRole',
       'Deployer may do lambda:GetAccountSettings on everything',
+      // CloudFormation makes up how the names of the two stacks' things end.
+      ...['dynamodb:DescribeContinuousBackups', 'dynamodb:DescribeTable'].map(
+        (action) =>
+          `Deployer may do ${action} on arn:aws:dynamodb:REGION:ACCOUNT:table/PREFIX-stateful-*, which begins other names too`,
+      ),
+      'Deployer may do sqs:GetQueueAttributes on arn:aws:sqs:REGION:ACCOUNT:PREFIX-service-*, which begins other names too',
+      'Deployer may do s3:ListBucket on arn:aws:s3:::PREFIX-stateful-*, which begins other names too',
+      'Deployer may do ecs:DescribeTaskDefinition on everything',
     ]);
   });
 });

@@ -16,6 +16,8 @@ mod discord;
 
 mod doctor;
 
+mod cost;
+
 mod queue;
 
 mod client;
@@ -61,8 +63,10 @@ enum Command {
     /// Register the commands with Discord, see them, and invite the bot
     #[command(subcommand)]
     Discord(discord::Discord),
-    /// Check what this machine has, and say how to mend what is missing
+    /// Check what this machine has, or what is deployed on AWS, and say how to mend what is wrong
     Doctor(doctor::Doctor),
+    /// Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
+    Cost(cost::Cost),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
     #[command(subcommand)]
     Watchdog(watchdog::cli::Command),
@@ -100,6 +104,7 @@ fn main() -> ExitCode {
         Command::Queue(command) => queue::run(command),
         Command::Discord(command) => discord::run(&command),
         Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Cost(cost) => cost::run(&cost),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };
     match done {
@@ -144,7 +149,9 @@ mod tests {
               access    Show and change who may do what in the chat
               queue     Look at messages that were put aside, and send them again
               discord   Register the commands with Discord, see them, and invite the bot
-              doctor    Check what this machine has, and say how to mend what is missing
+              doctor    Check what this machine has, or what is deployed on AWS, and say how to mend what is
+                        wrong
+              cost      Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
               watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
                         game)
               help      Print this message or the help of the given subcommand(s)
@@ -196,5 +203,41 @@ mod tests {
               dormouse world create valhalla --game luanti
               dormouse world create rails --game openttd --last-left 5m --cap 6h --port 3990
         "#]].assert_eq(&help);
+    }
+
+    #[test]
+    fn the_help_of_the_doctor_shows_examples() {
+        let mut cli = Cli::command().term_width(100);
+        let help = cli.find_subcommand_mut("doctor").unwrap().render_help().to_string();
+        expect![[r#"
+            Check what this machine has, or what is deployed on AWS, and say how to mend what is wrong
+
+            Usage: doctor [OPTIONS]
+
+            Options:
+                  --data <DIR>       The directory that `dormouse up` uses [env: DORMOUSE_DATA]
+                  --games <DIR>      A directory of catalogue entries beside those that are built in [env:
+                                     DORMOUSE_GAMES]
+                  --aws              Check what is deployed on AWS, instead of this machine
+                  --config <FILE>    The deployment's configuration [default: dormouse.toml]
+                  --region <REGION>  The deployment's region, where there is no configuration at hand; then no
+                                     game is looked for
+                  --prefix <NAME>    What the deployment's names begin with [default: dormouse]
+                  --outputs <FILE>   What was deployed: the file that `cdk deploy --outputs-file` writes [env:
+                                     DORMOUSE_OUTPUTS]
+                  --json             Answer in JSON
+              -h, --help             Print help
+
+            Examples:
+              dormouse doctor
+              dormouse doctor --aws --outputs outputs.json    what `cdk deploy --outputs-file` has made
+              dormouse doctor --aws --region eu-central-1 --prefix dormouse
+
+            With --aws it takes the credentials of the environment (AWS_PROFILE and the like), only reads, and
+            shows no secret.
+
+            Exit codes: 0 it works, 1 something keeps it from working
+        "#]]
+        .assert_eq(&help);
     }
 }

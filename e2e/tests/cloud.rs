@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     clients::{LuantiClient, surely},
     cloud::{
-        Cloud, Plan,
+        Cloud, Plan, account,
         discord::Trouble,
         fargate::{Fault, Task},
         people::{ANN, Answered, BOB},
@@ -223,6 +223,30 @@ fn what_discord_makes_wait_is_waited_for_and_past_an_answers_time_the_card_goes_
         ends_well(cloud, "valhalla", &stopped, "asked for by ann")?;
         ensure!(cloud.discord.answer(&started.token) == before, "an answer was changed past its time");
         Ok(())
+    })
+}
+
+#[test]
+fn the_doctor_finds_nothing_wrong_with_a_deployment_that_works() -> Result<()> {
+    play(&Plan { players: 0, ..Plan::new("doctor") }, |cloud| {
+        let patient = cloud.patient()?;
+        patient.register(&cloud.secrets.bot)?;
+        cloud.discord.send_to(&format!("{}/discord/interactions", patient.url()));
+        let id = cloud.create("valhalla", ["10m", "10m"])?;
+        cloud.on(BOB, "start", "valhalla")?;
+        cloud.wait_for("valhalla", "awake", SOON)?;
+        account::set_visibility(&cloud.moto, s(330))?;
+        let (said, code) = patient.examine()?;
+        cloud.story(&format!("the doctor says:\n{said}"));
+        ensure!(
+            code == Some(0) && said.lines().all(|line| line.starts_with("ok ")),
+            "something is amiss:\n{said}"
+        );
+        ensure!(said.contains("1 runs, for a world and within its cap"), "it does not see the task:\n{said}");
+        for secret in [&cloud.secrets.launch, &cloud.secrets.api, &cloud.secrets.bot] {
+            ensure!(!said.contains(secret.as_str()), "a secret was shown");
+        }
+        cloud.only_task(&id).map(drop)
     })
 }
 

@@ -77,18 +77,7 @@ impl Catalogue {
 
     /// Reads one entry.
     pub fn read_file(path: &Path) -> Result<Entry, LoadError> {
-        let failed = |error| LoadError::Io { path: path.to_owned(), error };
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|f| f.take(LARGEST_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;
-        if bytes.len() as u64 > LARGEST_FILE {
-            return Err(
-                unreadable(path, format!("the file is too large: use at most {LARGEST_FILE} bytes")).into()
-            );
-        }
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(parse(path, &text)?),
-            Err(_) => Err(unreadable(path, "the file is no text: use UTF-8".into()).into()),
-        }
+        Ok(parse(path, &read_text(path)?)?)
     }
 
     /// Returns the entry of a game.
@@ -109,6 +98,18 @@ impl Catalogue {
     fn insert(&mut self, entry: Entry) {
         self.0.insert(entry.game.id.clone(), entry);
     }
+}
+
+/// Returns the text of a file that people write.
+pub(crate) fn read_text(path: &Path) -> Result<String, LoadError> {
+    let failed = |error| LoadError::Io { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|f| f.take(LARGEST_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        let what = format!("the file is too large: use at most {LARGEST_FILE} bytes");
+        return Err(unreadable(path, what).into());
+    }
+    String::from_utf8(bytes).map_err(|_| unreadable(path, "the file is no text: use UTF-8".into()).into())
 }
 
 /// Tells whether `path` is named like an entry. Hidden files are what editors and file systems leave behind.

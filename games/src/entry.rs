@@ -4,7 +4,6 @@
 //! right.
 
 use std::{
-    mem,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,12 +15,11 @@ use domain::{
     idle::Timers,
     world::GameId,
 };
-use toml::de::DeTable;
 
 use crate::{
     problem::{BadEntry, Problem, Problems},
     rule::{self, Rule},
-    section::Section,
+    section::{Section, read_document},
 };
 
 /// The longest script. What is longer belongs in a file of the game's own package or image.
@@ -43,21 +41,8 @@ pub fn parse(file: &Path, text: &str) -> Result<Entry, BadEntry> {
     let mut problems = Problems::new(text);
     let id = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let id = GameId::parse(id).map_err(|error| problems.add(0, format!("the file's name: {error}"))).ok();
-    let document = DeTable::parse(text);
-    let game = match &document {
-        Ok(table) => Section::root(table, &mut problems, |root| game(root, id)),
-        Err(error) => {
-            let at = error.span().map_or(0, |span| span.start);
-            problems.add(at, format!("not TOML: {}", error.message()));
-            None
-        }
-    };
-    match game {
-        Some(game) if problems.is_empty() => {
-            Ok(Entry { game, source: text.to_owned(), file: file.to_owned() })
-        }
-        Some(_) | None => Err(problems.into_bad_entry(file)),
-    }
+    let game = read_document(file, text, problems, |root| game(root, id))?;
+    Ok(Entry { game, source: text.to_owned(), file: file.to_owned() })
 }
 
 /// Returns an error about a whole file.
@@ -71,11 +56,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
         root.required("image", &rule::text("a container image, such as `dormouse/valheim`", is_image));
     let architecture = rule::word(&[("amd64", "amd64"), ("arm64", "arm64")]);
     let architectures = root.list("architectures", 1..=2, &architecture);
-    let cpu = root.required("cpu", &rule::number_of(&[256, 512, 1024, 2048, 4096, 8192, 16384]));
-    let memory_mib = root.required("memory_mib", &rule::number(512..=122_880));
-    if let (Some(cpu), Some(memory)) = (cpu, memory_mib) {
-        check_size(root, cpu, memory);
-    }
+    let (cpu, memory_mib) = size(root);
     let ports = ports(root);
     let save = root.section("save", save);
     let import = root.optional_section("import", import);
@@ -102,6 +83,16 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
         console,
         scripts,
     })
+}
+
+/// Reads `cpu` and `memory_mib`, which must fit each other.
+pub(crate) fn size(section: &mut Section<'_, '_>) -> (Option<u32>, Option<u32>) {
+    let cpu = section.required("cpu", &rule::number_of(&[256, 512, 1024, 2048, 4096, 8192, 16384]));
+    let memory_mib = section.required("memory_mib", &rule::number(512..=122_880));
+    if let (Some(cpu), Some(memory)) = (cpu, memory_mib) {
+        check_size(section, cpu, memory);
+    }
+    (cpu, memory_mib)
 }
 
 fn check_size(root: &mut Section<'_, '_>, cpu: u32, memory: u32) {
@@ -225,16 +216,28 @@ const TIMERS: [(&str, Timer); 4] = [
 
 fn timers(section: &mut Section<'_, '_>) -> Option<Timers> {
     let mut timers = Timers::DEFAULT;
-    for (key, timer) in TIMERS {
-        let Some(duration) = section.optional(key, &rule::duration()) else { continue };
-        let default = mem::replace(timer(&mut timers), duration);
-        if let Err(bad) = timers.checked() {
-            let (least, most) = (rule::length(seconds(bad.least)), rule::length(seconds(bad.most)));
-            section.complain(key, &format!("is {}: use {least} to {most}", rule::length(duration)));
-            *timer(&mut timers) = default;
-        }
+    for (timer, duration) in read_timers(section) {
+        *timer(&mut timers) = duration;
     }
     Some(timers)
+}
+
+/// Returns those of the timers that are there and sound.
+pub(crate) fn read_timers(section: &mut Section<'_, '_>) -> Vec<(Timer, Duration)> {
+    let mut read = Vec::new();
+    for (key, timer) in TIMERS {
+        let Some(duration) = section.optional(key, &rule::duration()) else { continue };
+        let mut timers = Timers::DEFAULT;
+        *timer(&mut timers) = duration;
+        match timers.checked() {
+            Ok(_) => read.push((timer, duration)),
+            Err(bad) => {
+                let (least, most) = (rule::length(seconds(bad.least)), rule::length(seconds(bad.most)));
+                section.complain(key, &format!("is {}: use {least} to {most}", rule::length(duration)));
+            }
+        }
+    }
+    read
 }
 
 /// Reads how the game is asked; `ports` are those that it may name, if they are known.

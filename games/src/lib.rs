@@ -1,4 +1,5 @@
-//! The catalogue of games: `catalog/<id>.toml`, one file a game, read by these programs and by cdk.
+//! The catalogue of games: `catalog/<id>.toml`, one file a game, read by these programs and by cdk; and `dormouse.toml`,
+//! which chooses among them and says where a deployment is.
 //!
 //! Everything in an entry is checked when it is read: what comes out is a [`domain::game::Game`] that nothing needs to
 //! check again. Everything that is wrong with an entry is said at once, with file, line, key and what is allowed. What
@@ -8,6 +9,8 @@ mod catalogue;
 
 mod entry;
 
+mod configuration;
+
 mod section;
 
 mod rule;
@@ -15,5 +18,6 @@ mod rule;
 mod problem;
 
 pub use catalogue::{Catalogue, LoadError};
+pub use configuration::{Budget, Capacity, Configuration};
 pub use entry::{Entry, parse};
 pub use problem::{BadEntry, Problem};

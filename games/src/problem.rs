@@ -1,4 +1,4 @@
-//! What is wrong with an entry, in lines that an editor can jump to.
+//! What is wrong with a file, in lines that an editor can jump to.
 
 use std::{fmt, path::Path, path::PathBuf};
 
@@ -11,7 +11,7 @@ pub struct Problem {
     pub what: String,
 }
 
-/// Says why a file is no catalogue entry.
+/// Says why a file is no catalogue entry, or no configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadEntry {
     /// The file.

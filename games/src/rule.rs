@@ -27,6 +27,14 @@ pub(crate) fn word<T: Clone + 'static>(choices: &'static [(&'static str, T)]) ->
     Rule { allowed: either(choices.iter().map(|(w, _)| *w)), read: Box::new(read) }
 }
 
+/// Allows the texts of `choices`, which are known only now.
+pub(crate) fn one_of(choices: Vec<String>) -> Rule<String> {
+    let allowed = either(&choices);
+    let read =
+        move |v: &DeValue<'_>| choices.iter().find(|choice| v.as_str() == Some(choice.as_str())).cloned();
+    Rule { allowed, read: Box::new(read) }
+}
+
 /// Allows whole numbers in `range`.
 pub(crate) fn number(range: RangeInclusive<u32>) -> Rule<u32> {
     let allowed = format!("a number from {} to {}", range.start(), range.end());
@@ -42,6 +50,11 @@ pub(crate) fn number_of(choices: &'static [u32]) -> Rule<u32> {
 fn whole(value: &DeValue<'_>) -> Option<u32> {
     let integer = value.as_integer()?;
     u32::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// Allows `true` and `false`.
+pub(crate) fn truth() -> Rule<bool> {
+    Rule { allowed: "true or false".into(), read: Box::new(|v| v.as_bool()) }
 }
 
 /// Allows `true`, and says why.

@@ -1,7 +1,7 @@
 //! One table of a TOML document, read key by key. What is wrong is noted, and reading goes on, so that all is said at
 //! once.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
 
 use toml::{
     Spanned,
@@ -9,9 +9,33 @@ use toml::{
 };
 
 use crate::{
-    problem::Problems,
+    problem::{BadEntry, Problems},
     rule::{Rule, either},
 };
+
+/// Returns what `read` makes of the document `text` of `file`, or says everything that is wrong with it, `problems`
+/// among it.
+pub(crate) fn read_document<'d, T>(
+    file: &Path,
+    text: &'d str,
+    problems: Problems<'d>,
+    read: impl for<'t> FnOnce(&mut Section<'t, '_>) -> Option<T>,
+) -> Result<T, BadEntry> {
+    let document = DeTable::parse(text);
+    let mut problems = problems;
+    let result = match &document {
+        Ok(table) => Section::root(table, &mut problems, read),
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            problems.add(at, format!("not TOML: {}", error.message()));
+            None
+        }
+    };
+    match result {
+        Some(result) if problems.is_empty() => Ok(result),
+        Some(_) | None => Err(problems.into_bad_entry(file)),
+    }
+}
 
 /// A table that is being read. Whatever key was not asked for by the end is unknown, so ask for all of them before
 /// giving up on any.
@@ -19,7 +43,7 @@ pub(crate) struct Section<'d, 'p> {
     path: String,
     table: &'d DeTable<'d>,
     at: usize,
-    asked: Vec<&'static str>,
+    asked: Vec<String>,
     problems: &'p mut Problems<'d>,
 }
 
@@ -36,13 +60,13 @@ impl<'d> Section<'d, '_> {
     }
 
     /// Returns the value of `key`, which must be there.
-    pub(crate) fn required<T>(&mut self, key: &'static str, rule: &Rule<T>) -> Option<T> {
+    pub(crate) fn required<T>(&mut self, key: &str, rule: &Rule<T>) -> Option<T> {
         self.must_have(key, &rule.allowed);
         self.optional(key, rule)
     }
 
     /// Returns the value of `key` if it is there.
-    pub(crate) fn optional<T>(&mut self, key: &'static str, rule: &Rule<T>) -> Option<T> {
+    pub(crate) fn optional<T>(&mut self, key: &str, rule: &Rule<T>) -> Option<T> {
         let value = self.ask(key)?;
         let read = (rule.read)(value.get_ref());
         if read.is_none() {
@@ -54,7 +78,7 @@ impl<'d> Section<'d, '_> {
     /// Returns the list at `key`, which must be there and have as many items as `count`.
     pub(crate) fn list<T: PartialEq>(
         &mut self,
-        key: &'static str,
+        key: &str,
         count: RangeInclusive<usize>,
         rule: &Rule<T>,
     ) -> Option<Vec<T>> {
@@ -65,7 +89,7 @@ impl<'d> Section<'d, '_> {
     /// Returns the list at `key` if it is there.
     pub(crate) fn optional_list<T: PartialEq>(
         &mut self,
-        key: &'static str,
+        key: &str,
         count: RangeInclusive<usize>,
         rule: &Rule<T>,
     ) -> Option<Vec<T>> {
@@ -87,7 +111,7 @@ impl<'d> Section<'d, '_> {
     /// Reads the table at `key`, which must be there.
     pub(crate) fn section<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         read: impl FnOnce(&mut Section<'d, '_>) -> Option<T>,
     ) -> Option<T> {
         self.must_have(key, &format!("a section [{key}]"));
@@ -97,7 +121,7 @@ impl<'d> Section<'d, '_> {
     /// Reads the table at `key` if it is there.
     pub(crate) fn optional_section<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         read: impl FnOnce(&mut Section<'d, '_>) -> Option<T>,
     ) -> Option<T> {
         let value = self.ask(key)?;
@@ -107,7 +131,7 @@ impl<'d> Section<'d, '_> {
     /// Reads the tables at `key`, which must be as many as `count`.
     pub(crate) fn sections<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         count: RangeInclusive<usize>,
         mut read: impl FnMut(&mut Section<'d, '_>) -> Option<T>,
     ) -> Option<Vec<T>> {
@@ -119,15 +143,32 @@ impl<'d> Section<'d, '_> {
         (list.len() == items.len()).then_some(list)
     }
 
+    /// Reads the table at `key`, if it is there, of tables that have the `names`; returns those that are there and sound.
+    pub(crate) fn named<T>(
+        &mut self,
+        key: &str,
+        names: &[String],
+        mut read: impl FnMut(&mut Section<'d, '_>) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        let mut all = BTreeMap::new();
+        self.optional_section(key, |section| {
+            for name in names {
+                all.extend(section.optional_section(name, &mut read).map(|one| (name.clone(), one)));
+            }
+            Some(())
+        });
+        all
+    }
+
     /// Notes that the value of `key` is not allowed; `what` completes the sentence that the key begins.
-    pub(crate) fn complain(&mut self, key: &'static str, what: &str) {
+    pub(crate) fn complain(&mut self, key: &str, what: &str) {
         let at = self.table.get(key).map_or(self.at, |v| v.span().start);
         self.problems.add(at, format!("`{}` {what}", self.name(key)));
     }
 
     fn read<T>(mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let value = read(&mut self);
-        for key in self.table.keys().filter(|k| !self.asked.contains(&k.get_ref().as_ref())) {
+        for key in self.table.keys().filter(|k| !self.asked.iter().any(|asked| asked == k.get_ref())) {
             let what =
                 format!("unknown key `{}`: use {}", self.name(&short(key.get_ref())), either(&self.asked));
             self.problems.add(key.span().start, what);
@@ -137,7 +178,7 @@ impl<'d> Section<'d, '_> {
 
     fn inner<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         value: &'d Spanned<DeValue<'d>>,
         header: &str,
         read: impl FnOnce(&mut Section<'d, '_>) -> Option<T>,
@@ -156,7 +197,7 @@ impl<'d> Section<'d, '_> {
     /// Returns the items of the list at `key`, if it is one of `count` items.
     fn items(
         &mut self,
-        key: &'static str,
+        key: &str,
         count: RangeInclusive<usize>,
         header: &str,
         allowed: &str,
@@ -172,14 +213,14 @@ impl<'d> Section<'d, '_> {
         items
     }
 
-    fn ask(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
-        if !self.asked.contains(&key) {
-            self.asked.push(key);
+    fn ask(&mut self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {
+        if !self.asked.iter().any(|asked| asked == key) {
+            self.asked.push(key.to_owned());
         }
         self.table.get(key)
     }
 
-    fn must_have(&mut self, key: &'static str, allowed: &str) {
+    fn must_have(&mut self, key: &str, allowed: &str) {
         if self.ask(key).is_none() {
             self.complain(key, &format!("is missing: use {allowed}"));
         }

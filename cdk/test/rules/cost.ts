@@ -6,7 +6,7 @@
 
 import { isList, list, type Json, type Resource, type Template } from '../stacks.ts';
 
-/** The types that may be there, and what each costs while nobody plays. Prices are in `lib/prices.ts`. */
+/** The types that may be there, and what each costs while nobody plays. Prices are in `cli/prices.toml`. */
 export const IDLE_PRICE: Readonly<Record<string, string>> = {
   'AWS::Budgets::Budget': 'nothing, for the first two of an account that only tell',
   'AWS::CloudWatch::Alarm': 'nothing, for the first ten figures that alarms of an account watch',

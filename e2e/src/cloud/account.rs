@@ -76,6 +76,14 @@ pub fn set_control_url(moto: &Moto, url: &str) -> Result<()> {
     call(moto, "AmazonSSM.PutParameter", &json!({ "Name": name, "Value": url, "Type": "String" })).map(drop)
 }
 
+/// Has messages that are received stay out of sight for `visibility` from now on.
+pub fn set_visibility(moto: &Moto, visibility: Duration) -> Result<()> {
+    let url = call(moto, "AmazonSQS.GetQueueUrl", &json!({ "QueueName": QUEUE }))?;
+    let attributes = json!({ "VisibilityTimeout": visibility.as_secs().to_string() });
+    let set = json!({ "QueueUrl": url["QueueUrl"], "Attributes": attributes });
+    call(moto, "AmazonSQS.SetQueueAttributes", &set).map(drop)
+}
+
 /// Returns how many messages are dead.
 pub fn dead_letters(moto: &Moto) -> Result<u64> {
     let url = call(moto, "AmazonSQS.GetQueueUrl", &json!({ "QueueName": DEAD }))?;
@@ -99,7 +107,11 @@ fn make_table(moto: &Moto) -> Result<()> {
             "Projection": { "ProjectionType": "KEYS_ONLY" },
         }],
     });
-    call(moto, "DynamoDB_20120810.CreateTable", &table).map(drop)
+    call(moto, "DynamoDB_20120810.CreateTable", &table)?;
+    let recovery = json!({
+        "TableName": TABLE, "PointInTimeRecoverySpecification": { "PointInTimeRecoveryEnabled": true },
+    });
+    call(moto, "DynamoDB_20120810.UpdateContinuousBackups", &recovery).map(drop)
 }
 
 fn make_cluster(moto: &Moto) -> Result<()> {
@@ -120,6 +132,7 @@ fn make_cluster(moto: &Moto) -> Result<()> {
             "family": family,
             "requiresCompatibilities": ["FARGATE"],
             "networkMode": "awsvpc",
+            "runtimePlatform": { "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" },
             "cpu": "512",
             "memory": "1024",
             "containerDefinitions": [watchdog],
@@ -133,8 +146,26 @@ fn make_cluster(moto: &Moto) -> Result<()> {
     Ok(())
 }
 
+/// Returns what `cdk deploy --outputs-file` writes of a deployment whose front door is at `url`.
+pub fn outputs(moto: &Moto, url: &str) -> Result<Value> {
+    let queue = |name: &str| -> Result<Value> {
+        Ok(call(moto, "AmazonSQS.GetQueueUrl", &json!({ "QueueName": name }))?["QueueUrl"].clone())
+    };
+    Ok(json!({
+        "dormouse-stateful": {
+            "TableName": TABLE, "BucketName": BUCKET, "FileSystemId": "fs-0123456789abcdef0",
+        },
+        "dormouse-service": {
+            "FrontDoorUrl": format!("{url}/"),
+            "InteractionsEndpoint": format!("{url}/discord/interactions"),
+            "QueueUrl": queue(QUEUE)?, "DeadLetterUrl": queue(DEAD)?,
+            "ClusterName": CLUSTER, "ParameterPath": PARAMETERS,
+        },
+    }))
+}
+
 /// Makes one call, `target` being its name in the header `X-Amz-Target`, as whoever deploys.
-fn call(moto: &Moto, target: &str, request: &Value) -> Result<Value> {
+pub fn call(moto: &Moto, target: &str, request: &Value) -> Result<Value> {
     let service = match target.split(['.', '_']).next() {
         Some("DynamoDB") => "dynamodb",
         Some("AmazonSQS") => "sqs",

@@ -47,6 +47,10 @@ struct Held {
     answers: BTreeMap<String, Answer>,
     messages: BTreeMap<String, Message>,
     requests: Vec<Request>,
+    /// Where interactions go.
+    endpoint: Option<String>,
+    /// The application's commands, by the path that they are registered at.
+    commands: BTreeMap<String, Value>,
     broken: Vec<String>,
     troubles: VecDeque<Trouble>,
     next_id: u64,
@@ -100,6 +104,8 @@ impl Discord {
             answers: BTreeMap::new(),
             messages: BTreeMap::new(),
             requests: Vec::new(),
+            endpoint: None,
+            commands: BTreeMap::new(),
             broken: Vec::new(),
             troubles: VecDeque::new(),
             next_id: 1_500_000_000_000_000_000,
@@ -117,6 +123,11 @@ impl Discord {
     /// Returns the base of its HTTP interface at `address`, which is its own or leads there.
     pub fn base(address: SocketAddr) -> String {
         format!("http://{address}{BASE}")
+    }
+
+    /// Has interactions go to `endpoint`, as somebody pastes it in the developer portal.
+    pub fn send_to(&self, endpoint: &str) {
+        self.lock().endpoint = Some(endpoint.to_owned());
     }
 
     /// Returns the id and the token of a new interaction.
@@ -231,6 +242,15 @@ impl Held {
         (200, json!({ "id": id, "content": body["content"] }))
     }
 
+    /// Keeps commands, each with an id of its own.
+    fn register(&mut self, path: String, mut commands: Value) -> Value {
+        for command in commands.as_array_mut().into_iter().flatten() {
+            command["id"] = json!(self.fresh_id());
+        }
+        self.commands.insert(path, commands.clone());
+        commands
+    }
+
     fn change_message(&mut self, id: &str, body: &Value) -> (u16, Value) {
         let Some(message) = self.messages.get_mut(id) else {
             return (404, failure(10008, "Unknown Message"));
@@ -272,6 +292,11 @@ async fn serve(
         ("PATCH", ["channels", CHANNEL, "messages", id]) => {
             ("PATCH message", (*id).to_owned(), validate::edit(&body))
         }
+        ("GET", ["applications", "@me"]) => ("GET application", APPLICATION.to_owned(), Ok(())),
+        ("GET", ["applications", APPLICATION, .., "commands"]) => ("GET commands", path.clone(), Ok(())),
+        ("PUT", ["applications", APPLICATION, .., "commands"]) => {
+            ("PUT commands", path.clone(), validate::commands(&body, !path.contains("/guilds/")))
+        }
         _ => ("?", String::new(), Err("there is no such thing".to_owned())),
     };
     let checked = checked.and_then(|()| check_head(what, &headers, &held.bot_token));
@@ -282,6 +307,11 @@ async fn serve(
         }
         (Ok(()), "PATCH answer") => held.change_answer(&of, &body),
         (Ok(()), "POST message") => held.post(&body),
+        (Ok(()), "GET application") => {
+            (200, json!({ "id": APPLICATION, "interactions_endpoint_url": held.endpoint }))
+        }
+        (Ok(()), "GET commands") => (200, held.commands.get(&of).cloned().unwrap_or_else(|| json!([]))),
+        (Ok(()), "PUT commands") => (200, held.register(of.clone(), body.clone())),
         (Ok(()), _) => held.change_message(&of, &body),
     };
     held.note(what, &of, &body, status);
@@ -303,7 +333,7 @@ fn check_head(what: &str, headers: &HeaderMap, bot_token: &str) -> Result<(), St
     if !get(header::USER_AGENT).starts_with("DiscordBot (https://") {
         return Err(format!("the user agent is `{}`", get(header::USER_AGENT)));
     }
-    if get(header::CONTENT_TYPE) != "application/json" {
+    if !what.starts_with("GET") && get(header::CONTENT_TYPE) != "application/json" {
         return Err("the content type is wrong".to_owned());
     }
     Ok(())

@@ -33,6 +33,7 @@ use self::{
     account::{BUCKET, CLUSTER, PARAMETERS, QUEUE, Secrets, TABLE},
     discord::{APPLICATION, Discord, GUILD},
     fargate::{Fargate, Setup, Task},
+    patient::Patient,
     people::{ANN, Friend, People},
     tap::Tap,
 };
@@ -48,9 +49,11 @@ pub mod fargate;
 
 pub mod tap;
 
+pub mod patient;
+
 /// Discord's rules for payloads, as the adapter's own tests have them.
 #[path = "../../../adapters/src/chat/discord/tests/validate.rs"]
-#[expect(dead_code, reason = "here nobody registers commands or fills in a form")]
+#[expect(dead_code, reason = "here nobody fills in a form")]
 mod validate;
 
 /// How long a message that was received stays out of sight: longer than a look takes here, and short enough to wait for.
@@ -309,6 +312,11 @@ impl Cloud {
         let part = |value: &Value| value.as_str().map(str::to_owned).context("the world has no archive");
         let key = format!("worlds/{}/{}.zip", part(&world["id"])?, part(&world["archive"]["id"])?);
         Ok(self.s3.dir().join(BUCKET).join(key))
+    }
+
+    /// Returns what `dormouse doctor --aws` is to look at.
+    pub fn patient(&self) -> Result<Patient<'_>> {
+        Patient::new(&self.moto, &self.s3, &self.discord, &self.url)
     }
 
     /// Returns how many messages could not be worked on.

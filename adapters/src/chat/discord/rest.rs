@@ -269,6 +269,12 @@ impl Rest {
         self.call(edit, until).await.map(|_| ())
     }
 
+    /// Returns what Discord knows of the bot's own application.
+    pub async fn application(&self, until: Instant) -> Result<Value, Failure> {
+        let path = "/applications/@me".to_owned();
+        self.call(Request::by_bot(http::Method::GET, path, Way::Bot, None), until).await
+    }
+
     /// Returns the application's commands.
     pub async fn commands(
         &self,
