@@ -8,3 +8,7 @@ pub mod clients;
 pub mod dormouse;
 
 pub mod cloud;
+
+pub mod control;
+
+pub mod pod;

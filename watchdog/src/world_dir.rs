@@ -16,7 +16,8 @@
 //! the directory out of that user's reach, until the game is wanted.
 //!
 //! The lock is an `flock`. On a local file system it belongs to the open file, and the game inherits it: even when the
-//! watchdog is killed, nobody else gets the world while a process of the game lives. On NFSv4 (EFS) the kernel turns it
+//! watchdog is killed, nobody else gets the world while a process of the game lives. A game in a container of its own does not
+//! inherit it (`docs/decisions/0019-the-game-may-be-a-neighbour.md` says what keeps the next one away). On NFSv4 (EFS) the kernel turns it
 //! into a byte-range lock that goes with the watchdog's client.
 
 use std::{
