@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 use domain::game::Game;
-use watchdog::{console::Console, game::Stage, packet::PacketTap, procnet::Tables};
+use watchdog::{console::Console, packet::PacketTap, procnet::Tables, spawned::Stage};
 
 use crate::{output::say, up};
 

@@ -123,11 +123,11 @@ fn a_game_that_does_not_heed_its_signal_is_killed_when_its_grace_is_over() -> Re
 
 #[test]
 fn a_launch_that_nobody_plays_never_becomes_healthy() -> Result<()> {
+    let entry = Image::of("luanti")?.entry;
     for (name, launch, archives) in [("podbackup", Launch::Backup, 1), ("podstale", Launch::Stale, 0)] {
         let lab = Lab::new(name, 0)?;
         let control = Control::start(lab.server(), launch)?;
-        let plan =
-            Plan { files: &[("map", "of the world")], ..Plan::new(&Image::of("luanti")?.entry, STUBBORN) };
+        let plan = Plan { files: &[("map", "of the world")], ..Plan::new(&entry, STUBBORN) };
         let mut pod = Pod::start(lab.server(), &control, &plan)?;
         let code = pod.until_watchdog_ends(SOON)?;
         ensure!(code == 0, "it ended with {code}: {}", pod.logs());

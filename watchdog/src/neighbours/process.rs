@@ -80,10 +80,13 @@ fn parse(pid: i32, status: &str, user: u32) -> Option<Process> {
         line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
     };
     let state = field("State")?.chars().next()?;
+    // A process whose first thread has ended looks like a zombie, and goes on for as long as another thread does.
+    let threads: u32 = field("Threads").and_then(|count| count.parse().ok()).unwrap_or(1);
+    let has_ended = matches!(state, 'Z' | 'X') && threads <= 1;
     // Real, effective, saved, and of the file system.
     let is_users = field("Uid")?.split_whitespace().any(|id| id.parse() == Ok(user));
     let resident = field("VmRSS").and_then(|size| size.split_whitespace().next()?.parse().ok());
-    (is_users && state != 'Z' && state != 'X').then(|| Process {
+    (is_users && !has_ended).then(|| Process {
         pid,
         parent: field("PPid").and_then(|parent| parent.parse().ok()).unwrap_or_default(),
         name: field("Name").unwrap_or_default().to_owned(),
@@ -114,6 +117,13 @@ mod tests {
         assert_eq!(parse(7, STATUS, 1000), None);
         assert_eq!(parse(7, &STATUS.replace("S (sleeping)", "Z (zombie)"), 10001), None);
         assert_eq!(parse(7, "", 10001), None);
+    }
+
+    #[test]
+    fn a_process_that_has_lost_its_first_thread_alone_still_runs() {
+        let first = STATUS.replace("S (sleeping)", "Z (zombie)");
+        assert!(parse(7, &format!("{first}Threads:\t3\n"), 10001).is_some());
+        assert_eq!(parse(7, &format!("{first}Threads:\t1\n"), 10001), None);
     }
 
     #[test]
