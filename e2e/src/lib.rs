@@ -11,4 +11,6 @@ pub mod cloud;
 
 pub mod control;
 
+pub mod image;
+
 pub mod pod;

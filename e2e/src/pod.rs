@@ -164,7 +164,9 @@ impl<'a> Pod<'a> {
         let [port, console] = self.ports.map(|port| port.to_string());
         game.env_clear().env("PATH", PATH).env("WORLD", files).env("PORT", port);
         game.env("DORMOUSE_CONSOLE_PORT", console);
-        game.env("DORMOUSE_CONSOLE_PASSWORD_FILE", self.path("worlds/w1/.dormouse/console"));
+        if self.path("worlds/w1/.dormouse/console").exists() {
+            game.env("DORMOUSE_CONSOLE_PASSWORD_FILE", self.path("worlds/w1/.dormouse/console"));
+        }
         game.current_dir("/").stdin(Stdio::null());
         let log = || File::options().create(true).append(true).open(self.path("game.log"));
         self.game = Some(game.stdout(log()?).stderr(log()?).spawn()?);

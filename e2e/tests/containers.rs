@@ -6,6 +6,7 @@ use std::{fs, io::Cursor, os::unix::fs::PermissionsExt, path::Path, time::Durati
 use anyhow::{Context, Result, ensure};
 use e2e::{
     control::{Control, Launch, text},
+    image::Image,
     netns::Lab,
     pod::{First, GAME_USER, Plan, Pod, WATCH_NEEDS},
 };
@@ -274,32 +275,6 @@ cat "$WORLD/../.dormouse/lock" 2>/dev/null || echo "spy: no lock"
 (echo >"$WORLD/../../../task/healthy") 2>/dev/null || echo "spy: no health"
 echo "spy: done"
 "#;
-
-/// What a game's image would be: the catalogue's entry, and its scripts as an entrypoint.
-struct Image {
-    entry: String,
-    entrypoint: String,
-}
-
-impl Image {
-    fn of(game: &str) -> Result<Self> {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../games/catalog/{game}.toml"));
-        let scripts = games::Catalogue::read_file(&file)?.game.scripts.context("a game without scripts")?;
-        let (bootstrap, start) = (scripts.bootstrap.unwrap_or_default(), scripts.start);
-        let entrypoint = format!(
-            "set -eu\ncd \"$WORLD\"\nexport HOME=\"$WORLD\"\n\
-             if [ -e \"$DORMOUSE_CONSOLE_PASSWORD_FILE\" ]; then\n  \
-             export DORMOUSE_CONSOLE_PASSWORD=\"$(cat \"$DORMOUSE_CONSOLE_PASSWORD_FILE\")\"\nfi\n\
-             (\n{bootstrap}\n)\n{start}"
-        );
-        Ok(Self { entry: fs::read_to_string(file)?, entrypoint })
-    }
-
-    /// Returns an entrypoint that is a shell and stays one while the server runs.
-    fn beside_a_shell(&self) -> String {
-        format!("{}\nexit 0", self.entrypoint.replace("\nexec ", "\n"))
-    }
-}
 
 /// Goes on until players could join.
 fn awake(pod: &mut Pod<'_>, control: &Control) -> Result<()> {
