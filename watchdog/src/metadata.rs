@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -29,6 +29,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 10
 
 /// How often it is asked whether the task is to stop.
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
+
+/// When two looks are farther apart than this, what came in between is not dated.
+const LONGEST_BLINK: Duration = Duration::from_secs(10);
 
 /// What ECS calls the state of a task that is to stop.
 const STOPPED: &str = "STOPPED";
@@ -64,17 +67,21 @@ pub fn task(get: impl Fn(&str) -> Option<String>) -> Result<TaskId> {
 
 /// Whether the host stops the task, as a thread of its own finds out.
 #[derive(Debug, Clone)]
-pub struct HostWatch {
-    ran_at: Arc<Mutex<Instant>>,
-    stops: Arc<AtomicBool>,
+pub struct HostWatch(Arc<Mutex<Host>>);
+
+#[derive(Debug, Clone, Copy)]
+enum Host {
+    /// Nothing is known of an end.
+    Runs,
+    /// The task is to stop, not before this time, if that is known.
+    Stops(Option<Instant>),
 }
 
 impl HostWatch {
     /// Begins to ask, if there is somebody to ask. `told` is set when the task is to stop.
     pub fn start(get: impl Fn(&str) -> Option<String>, told: Arc<AtomicBool>) -> Option<Self> {
         let url = url(get)?;
-        let watch =
-            Self { ran_at: Arc::new(Mutex::new(Instant::now())), stops: Arc::new(AtomicBool::new(false)) };
+        let watch = Self(Arc::new(Mutex::new(Host::Runs)));
         let own = watch.clone();
         thread::spawn(move || own.watch(&url, &told));
         Some(watch)
@@ -82,26 +89,33 @@ impl HostWatch {
 
     /// Tells whether the host has begun to stop the task.
     pub fn stops(&self) -> bool {
-        self.stops.load(Ordering::Relaxed)
+        matches!(*self.lock(), Host::Stops(_))
     }
 
-    /// Returns when the task was last known not to be stopped.
-    pub fn ran_at(&self) -> Instant {
-        *self.ran_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns since when, at the earliest, the host may have stopped the task, if that is known.
+    pub fn stops_since(&self) -> Option<Instant> {
+        match *self.lock() {
+            Host::Runs => None,
+            Host::Stops(since) => since,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Host> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn watch(&self, url: &str, told: &AtomicBool) {
-        let agent = agent();
+        let (agent, mut ran_at) = (agent(), Instant::now());
         loop {
             let asked_at = Instant::now();
             match ask(&agent, url) {
                 Ok(task) if task.desired_status == STOPPED => {
                     tracing::info!("the host stops the task");
-                    self.stops.store(true, Ordering::Relaxed);
+                    *self.lock() = Host::Stops(Some(ran_at).filter(|at| at.elapsed() <= LONGEST_BLINK));
                     told.store(true, Ordering::Relaxed);
                     return;
                 }
-                Ok(_) => *self.ran_at.lock().unwrap_or_else(PoisonError::into_inner) = asked_at,
+                Ok(_) => ran_at = asked_at,
                 Err(error) => tracing::debug!("{error:#}"),
             }
             thread::sleep(WATCH_EVERY);
@@ -156,7 +170,7 @@ mod tests {
         while !told.load(Ordering::Relaxed) {
             thread::yield_now();
         }
-        assert!(watch.stops() && watch.ran_at() >= begun);
+        assert!(watch.stops() && watch.stops_since().is_none_or(|since| since >= begun));
     }
 
     #[test]

@@ -288,7 +288,7 @@ impl RunningGame for Neighbours {
 /// Returns which of the game's processes is the server: the one that has most in memory. Shells, inits and other launchers are
 /// small beside any server. Who holds the game's socket would be surer, and the kernel tells only those who may trace it.
 fn server(processes: &[Process]) -> Option<&Process> {
-    processes.iter().max_by_key(|process| (process.resident_kib, process.pid))
+    processes.iter().max_by_key(|process| (process.memory_kib, process.pid))
 }
 
 fn forget_password(door: &Door) -> Result<()> {
@@ -300,9 +300,12 @@ fn forget_password(door: &Door) -> Result<()> {
     }
 }
 
-/// Takes note of children that have ended. The watchdog starts none here; but where it is process 1, whatever loses its parent
+/// Takes note of children that have ended, where the watchdog is process 1: it starts none here, but whatever loses its parent
 /// becomes its child.
 fn reap() -> Result<()> {
+    if std::process::id() != 1 {
+        return Ok(());
+    }
     /// More come again.
     const MOST: u32 = 1000;
     for _ in 0..MOST {
@@ -318,6 +321,9 @@ fn reap() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world_dir;
+    use domain::{ports::Directory, world::WorldId};
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_server_is_the_largest_process_whoever_started_it() {
@@ -342,6 +348,48 @@ mod tests {
     }
 
     #[test]
+    fn a_game_that_does_not_appear_in_time_is_given_up_and_shut_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = || fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777;
+        let world = WorldId::parse("w1").unwrap();
+        let door = world_dir::take(dir.path(), &world, Directory::MayBeNew).unwrap().door();
+        let mut game = awaited(door.clone(), Instant::now() + Duration::from_secs(600));
+        door.open().unwrap();
+        assert_eq!((game.ended().unwrap(), game.has_appeared(), mode()), (None, false, 0o755));
+        game.appear_by = Instant::now();
+        let error = game.ended().unwrap_err().to_string();
+        assert!(error.starts_with("no process of Valheim has appeared in 4 min"), "{error}");
+        assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn a_game_that_never_came_is_stopped_at_once_and_shut_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let world = WorldId::parse("w1").unwrap();
+        let door = world_dir::take(dir.path(), &world, Directory::MayBeNew).unwrap().door();
+        fs::write(door.console_password(), "secret").unwrap();
+        let mut game = awaited(door.clone(), Instant::now() + Duration::from_secs(600));
+        door.open().unwrap();
+        assert_eq!(game.stop(Teller::Watchdog, &mut || false).unwrap(), End::Exited(Ended::Unseen));
+        assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(!door.console_password().exists());
+    }
+
+    /// Returns a game of a user that nobody is.
+    fn awaited(door: Door, appear_by: Instant) -> Neighbours {
+        Neighbours {
+            user: 4_294_900_001,
+            name: "Valheim".into(),
+            signal: UnixSignal::SIGINT,
+            grace: Duration::from_secs(60),
+            door,
+            appear_by,
+            has_appeared: false,
+            is_over: false,
+        }
+    }
+
+    #[test]
     fn a_game_that_could_not_be_told_from_the_watchdog_is_refused() {
         let own = nix::unistd::getuid().as_raw();
         let refused = |user| Neighbourhood::of(user).map(drop).unwrap_err().to_string();
@@ -351,7 +399,7 @@ mod tests {
         }
     }
 
-    fn process(pid: i32, parent: i32, name: &str, resident_kib: u64) -> Process {
-        Process { pid, parent, name: name.into(), resident_kib, is_stopped: false }
+    fn process(pid: i32, parent: i32, name: &str, memory_kib: u64) -> Process {
+        Process { pid, parent, name: name.into(), memory_kib, is_stopped: false }
     }
 }

@@ -397,8 +397,7 @@ impl Task {
     fn told_since(&self, teller: Teller) -> Option<Duration> {
         match (teller, &self.host) {
             (Teller::Watchdog, _) => Some(Duration::ZERO),
-            (Teller::Host, Some(host)) if host.stops() => Some(host.ran_at().elapsed()),
-            (Teller::Host, _) => None,
+            (Teller::Host, host) => Some(host.as_ref()?.stops_since()?.elapsed()),
         }
     }
 

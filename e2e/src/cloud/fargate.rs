@@ -394,7 +394,7 @@ fn run(
             if game.stop(stop_timeout)? {
                 watchdog.stop(stop_timeout);
             }
-        } else if game.may_start() && is_healthy(&watchdog)? {
+        } else if game.may_start() && is_healthy(asked, &watchdog)? {
             game.start(&mut game_command(&shared.setup, asked, &watchdog, namespace, dir)?)?;
         }
         game.tend()?;
@@ -504,11 +504,13 @@ impl Drop for Container {
 }
 
 /// Makes the health check of the watchdog's container.
-fn is_healthy(watchdog: &Container) -> Result<bool> {
+fn is_healthy(asked: &Value, watchdog: &Container) -> Result<bool> {
     let Some(first) = watchdog.first() else { return Ok(false) };
+    let words = asked["taskDefinition"]["containerDefinitions"][0]["healthCheck"]["command"].as_array();
+    let words = words.into_iter().flatten().skip(1).filter_map(Value::as_str);
     let mut check = Command::new("nsenter");
     check.arg(format!("--target={first}")).args(["--mount", "--pid", "--root"]);
-    check.args(["/dormouse", "watchdog", "healthy", "--task-dir", "/task"]);
+    check.args(words);
     Ok(check.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
 }
 

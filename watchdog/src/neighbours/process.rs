@@ -19,8 +19,8 @@ pub(super) struct Process {
     pub(super) parent: i32,
     /// The first 15 bytes of its program's name.
     pub(super) name: String,
-    /// How much of its memory is in use, in KiB.
-    pub(super) resident_kib: u64,
+    /// How much it has in memory, or has had there before it was swapped out, in KiB.
+    pub(super) memory_kib: u64,
     /// Whether it stands still.
     pub(super) is_stopped: bool,
 }
@@ -85,12 +85,13 @@ fn parse(pid: i32, status: &str, user: u32) -> Option<Process> {
     let has_ended = matches!(state, 'Z' | 'X') && threads <= 1;
     // Real, effective, saved, and of the file system.
     let is_users = field("Uid")?.split_whitespace().any(|id| id.parse() == Ok(user));
-    let resident = field("VmRSS").and_then(|size| size.split_whitespace().next()?.parse().ok());
+    let size = |name: &str| field(name).and_then(|size| size.split_whitespace().next()?.parse::<u64>().ok());
+    let [resident, swapped] = ["VmRSS", "VmSwap"].map(|name| size(name).unwrap_or_default());
     (is_users && !has_ended).then(|| Process {
         pid,
         parent: field("PPid").and_then(|parent| parent.parse().ok()).unwrap_or_default(),
         name: field("Name").unwrap_or_default().to_owned(),
-        resident_kib: resident.unwrap_or_default(),
+        memory_kib: resident.saturating_add(swapped),
         is_stopped: state == 'T',
     })
 }
@@ -102,13 +103,13 @@ mod tests {
     use std::process::Command;
 
     const STATUS: &str = "Name:\tvalheim: (x)\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t7\nPid:\t7\nPPid:\t3\n\
-        TracerPid:\t0\nUid:\t10001\t10001\t10001\t10001\nGid:\t10001\t10001\t10001\t10001\nVmRSS:\t    2048 kB\n";
+        TracerPid:\t0\nUid:\t10001\t10001\t10001\t10001\nGid:\t10001\t10001\t10001\t10001\nVmRSS:\t    2048 kB\nVmSwap:\t      52 kB\n";
 
     #[test]
     fn a_process_is_read_whatever_its_name_is() {
         let found = parse(7, STATUS, 10001).unwrap();
         assert_eq!((found.pid, found.parent, found.name.as_str()), (7, 3, "valheim: (x)"));
-        assert_eq!((found.resident_kib, found.is_stopped), (2048, false));
+        assert_eq!((found.memory_kib, found.is_stopped), (2100, false));
     }
 
     #[test]
