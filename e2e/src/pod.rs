@@ -136,6 +136,10 @@ impl<'a> Pod<'a> {
             self.has_started = true;
             self.start_game()?;
         }
+        if let Some(game) = &self.game {
+            // `nsenter` stands still as soon as what it has started does, and would for ever.
+            let _ = kill(Pid::from_raw(game.id().cast_signed()), Signal::SIGCONT);
+        }
         let ended = self.game.as_mut().map(Child::try_wait).transpose()?.flatten();
         if ended.is_some() {
             self.game = None;

@@ -433,10 +433,12 @@ impl Game {
 
     /// Takes note of its end.
     fn tend(&mut self) -> Result<()> {
-        if let Self::Running(container) = self
-            && container.child.try_wait()?.is_some()
-        {
-            *self = Self::Ended;
+        if let Self::Running(container) = self {
+            // `nsenter` stands still as soon as what it has started does, and would for ever.
+            let _ = kill(Pid::from_raw(container.child.id().cast_signed()), Signal::SIGCONT);
+            if container.child.try_wait()?.is_some() {
+                *self = Self::Ended;
+            }
         }
         Ok(())
     }
