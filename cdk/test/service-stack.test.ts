@@ -139,27 +139,30 @@ describe('a task', () => {
     expect(task('den-valheim', 'full').properties).toMatchObject({ Cpu: '2048', Memory: '8192' });
   });
 
-  it.each(['by-watchdog', 'by-container'] as const)('begins with the watchdog, whose end is its own (%s)', (variant) => {
-    for (const family of families) {
-      const { properties, containers } = task(family, variant);
-      expect(properties).toMatchObject({
-        PidMode: 'task',
-        NetworkMode: 'awsvpc',
-        RequiresCompatibilities: ['FARGATE'],
-      });
-      expect(containers[0]).toMatchObject({
-        Name: 'watchdog',
-        Essential: true,
-        StopTimeout: 120,
-        User: '0:0',
-        EntryPoint: ['/watchdog'],
-      });
-      expect(containers.filter((container) => container['Essential'] === true)).toHaveLength(1);
-      expect(
-        containers.every((container) => container['StopTimeout'] === 120 && container['Environment'] === undefined),
-      ).toBe(true);
-    }
-  });
+  it.each(['by-watchdog', 'by-container'] as const)(
+    'begins with the watchdog, whose end is its own (%s)',
+    (variant) => {
+      for (const family of families) {
+        const { properties, containers } = task(family, variant);
+        expect(properties).toMatchObject({
+          PidMode: 'task',
+          NetworkMode: 'awsvpc',
+          RequiresCompatibilities: ['FARGATE'],
+        });
+        expect(containers[0]).toMatchObject({
+          Name: 'watchdog',
+          Essential: true,
+          StopTimeout: 120,
+          User: '0:0',
+          EntryPoint: ['/watchdog'],
+        });
+        expect(containers.filter((container) => container['Essential'] === true)).toHaveLength(1);
+        expect(
+          containers.every((container) => container['StopTimeout'] === 120 && container['Environment'] === undefined),
+        ).toBe(true);
+      }
+    },
+  );
 
   it('is healthy once the watchdog owns the world, and may wait for that', () => {
     expect(task('dormouse-luanti').containers[0]?.['HealthCheck']).toEqual({
