@@ -1,8 +1,12 @@
 //! What a runtime tells the watchdog of a task, through its environment: one list of names for both sides.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use domain::{
+    game::Game,
     idle::Timers,
     ports::Directory,
     world::{Generation, TaskId, WorldId},
@@ -38,6 +42,18 @@ pub struct TaskEnv {
     pub report_every: Duration,
     /// The user and group to run the game as, where they are not the watchdog's own.
     pub game_user: Option<(u32, u32)>,
+    /// Who starts the game.
+    pub game_start: GameStart,
+}
+
+/// Who starts the game.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GameStart {
+    /// The watchdog, as its own child. This is what holds where nothing is said.
+    ByWatchdog,
+    /// Another container, which shares the watchdog's network and process ids, and runs as the game's user; it starts when
+    /// the watchdog is healthy.
+    ByContainer,
 }
 
 /// Says which variable is missing or wrong.
@@ -64,6 +80,44 @@ const WARNING: &str = "DORMOUSE_WARNING_S";
 const CAP: &str = "DORMOUSE_CAP_S";
 const REPORT_EVERY: &str = "DORMOUSE_REPORT_EVERY_S";
 const GAME_USER: &str = "DORMOUSE_GAME_USER";
+const GAME_START: &str = "DORMOUSE_GAME_START";
+
+const BY_WATCHDOG: &str = "by-watchdog";
+const BY_CONTAINER: &str = "by-container";
+
+/// The variable that tells a game the port of the console that it is to open.
+pub const CONSOLE_PORT: &str = "DORMOUSE_CONSOLE_PORT";
+
+/// The variable that tells a game in a container of its own which file holds the console's password, and nothing else.
+pub const CONSOLE_PASSWORD_FILE: &str = "DORMOUSE_CONSOLE_PASSWORD_FILE";
+
+/// Returns what a game is told about its launch, whoever starts it: where its world is, and its ports.
+pub fn game_vars(game: &Game, files: &Path) -> Vec<(String, String)> {
+    let named = |name: &str| format!("PORT_{}", name.to_uppercase().replace('-', "_"));
+    let mut vars = vec![
+        ("WORLD".to_owned(), files.to_string_lossy().into_owned()),
+        ("PORT".to_owned(), game.main_port().to_string()),
+    ];
+    vars.extend(game.ports.iter().map(|port| (named(&port.name), port.number.to_string())));
+    vars
+}
+
+/// Returns what the container of a game is told whose world is at `world_dir`.
+pub fn container_vars(game: &Game, world_dir: &Path) -> Vec<(String, String)> {
+    let mut vars = game_vars(game, &world_dir.join("files"));
+    if let Some(console) = &game.console {
+        let file = console_password_file(world_dir).to_string_lossy().into_owned();
+        vars.push((CONSOLE_PORT.to_owned(), console.port.to_string()));
+        vars.push((CONSOLE_PASSWORD_FILE.to_owned(), file));
+    }
+    vars
+}
+
+/// Returns where the watchdog leaves the console's password for a game in a container of its own: beside the world's files,
+/// which archives hold and this is not for.
+pub fn console_password_file(world_dir: &Path) -> PathBuf {
+    world_dir.join(".dormouse/console")
+}
 
 impl TaskEnv {
     /// Returns the variables to set.
@@ -92,6 +146,10 @@ impl TaskEnv {
         ];
         vars.extend(self.task.as_ref().map(|task| (TASK, task.to_string())));
         vars.extend(self.game_user.map(|(user, group)| (GAME_USER, format!("{user}:{group}"))));
+        match self.game_start {
+            GameStart::ByWatchdog => {}
+            GameStart::ByContainer => vars.push((GAME_START, BY_CONTAINER.into())),
+        }
         vars
     }
 
@@ -117,6 +175,10 @@ impl TaskEnv {
             },
             report_every: parsed(REPORT_EVERY, &text(REPORT_EVERY)?, seconds)?,
             game_user: get(GAME_USER).map(|user| parsed(GAME_USER, &user, user_and_group)).transpose()?,
+            game_start: match get(GAME_START) {
+                Some(start) => parsed(GAME_START, &start, game_start)?,
+                None => GameStart::ByWatchdog,
+            },
         })
     }
 }
@@ -138,6 +200,14 @@ fn directory(text: &str) -> Result<Directory, &'static str> {
         "may-be-new" => Ok(Directory::MayBeNew),
         "must-exist" => Ok(Directory::MustExist),
         _ => Err("use may-be-new or must-exist"),
+    }
+}
+
+fn game_start(text: &str) -> Result<GameStart, &'static str> {
+    match text {
+        BY_WATCHDOG => Ok(GameStart::ByWatchdog),
+        BY_CONTAINER => Ok(GameStart::ByContainer),
+        _ => Err("use by-watchdog or by-container"),
     }
 }
 
@@ -166,6 +236,7 @@ mod tests {
             timers: Timers::DEFAULT,
             report_every: Duration::from_secs(5),
             game_user: Some((65534, 65534)),
+            game_start: GameStart::ByContainer,
         }
     }
 
@@ -176,11 +247,23 @@ mod tests {
     }
 
     #[test]
-    fn a_task_may_be_nameless_and_a_game_of_the_watchdogs_own_user() {
-        let bare = TaskEnv { task: None, game_user: None, ..env() };
+    fn a_task_may_be_nameless_and_a_game_the_watchdogs_own_child_of_its_own_user() {
+        let bare = TaskEnv { task: None, game_user: None, game_start: GameStart::ByWatchdog, ..env() };
         let vars: BTreeMap<_, _> = bare.to_vars().into_iter().collect();
-        assert_eq!(vars.get(TASK), None);
+        assert_eq!([TASK, GAME_USER, GAME_START].map(|name| vars.get(name)), [None; 3]);
         assert!(TaskEnv::from_vars(|name| vars.get(name).cloned()).unwrap() == bare);
+    }
+
+    #[test]
+    fn who_else_should_start_the_game_is_an_error() {
+        let vars: BTreeMap<_, _> = env().to_vars().into_iter().collect();
+        let get =
+            |name: &str| if name == GAME_START { Some("by-magic".into()) } else { vars.get(name).cloned() };
+        let Err(error) = TaskEnv::from_vars(get) else { panic!("accepted") };
+        assert_eq!(
+            error.to_string(),
+            "environment variable DORMOUSE_GAME_START is `by-magic`: use by-watchdog or by-container"
+        );
     }
 
     #[test]

@@ -32,9 +32,9 @@ declare module 'vitest' {
 
 /**
  * A configuration that templates are looked at of: the example; the example with everything that it leaves out; the
- * example where games have containers of their own.
+ * example where the watchdog starts the game; and where games have containers of their own.
  */
-export type Variant = 'plain' | 'full' | 'by-container';
+export type Variant = 'plain' | 'full' | 'by-watchdog' | 'by-container';
 
 /** Returns the templates of a configuration. They were made once for all tests, by `synthesise.ts`. */
 export function templates(variant: Variant = 'plain'): Templates {

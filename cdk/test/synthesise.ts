@@ -35,6 +35,7 @@ export default function setup(project: TestProject): void {
   project.provide('templates', {
     plain: make(),
     full: make(REST),
+    'by-watchdog': make({}, 'by-watchdog'),
     'by-container': make({}, 'by-container'),
   });
 }

@@ -8,3 +8,9 @@ pub mod clients;
 pub mod dormouse;
 
 pub mod cloud;
+
+pub mod control;
+
+pub mod image;
+
+pub mod pod;

@@ -22,6 +22,10 @@ pub mod erase;
 
 pub mod game;
 
+pub mod spawned;
+
+pub mod neighbours;
+
 pub mod console;
 
 pub mod save;

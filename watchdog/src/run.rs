@@ -1,8 +1,10 @@
 //! The life of one task, from the lock to the archive.
 //!
 //! ```text
-//! take the world's directory ─► healthy ─► bootstrap, start ─► ready ─► watch ─► stop, prove ─► archive, upload ─► end
+//! take the world's directory ─► claimed ─► start ─► ready ─► watch ─► stop, prove ─► archive, upload ─► end
 //! ```
+//!
+//! It shows that it is healthy from the claim on; where the game has a container of its own, only when the game may start.
 //!
 //! It decides nothing about idleness (that is [`domain::idle`]) and believes nothing about the archive until the control
 //! plane has found it whole. A control plane that cannot be reached keeps it from starting the game and from uploading, and
@@ -10,9 +12,7 @@
 
 use std::{
     cell::Cell,
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
+    fs, io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +23,7 @@ use std::{
 
 use adapters::{
     report::{OrdersRecord, ProofRecord, Report, SeenRecord, VERSION, WhyRecord},
-    task_env::TaskEnv,
+    task_env::{GameStart, TaskEnv},
 };
 use anyhow::{Context, Result, bail};
 use domain::{
@@ -35,11 +35,14 @@ use domain::{
 use crate::{
     console::Console,
     control::{Control, Reporter},
-    game::{RunningGame, Stage, how},
-    metadata, save,
-    senses::{Begun, Look, Senses},
-    world_dir::{self, Owned, TakeError},
+    game::{RunningGame, Teller, how},
+    metadata::{self, HostWatch},
+    save,
+    senses::{Look, Senses},
+    world_dir::{self, Owned},
 };
+
+mod starting;
 
 mod keeping;
 
@@ -54,18 +57,14 @@ use self::{
     operator::{Operator, warning},
 };
 
-/// How long to wait for another task of the same world to let go of its directory: what ECS gives a task to end, and
-/// some seconds.
-const LOCK_LIMIT: Duration = Duration::from_secs(150);
-
 /// How much of the 120 s between SIGTERM and SIGKILL is used.
 const TERM_LIMIT: Duration = Duration::from_secs(110);
 
-/// How long the control plane may take to note that the world is owned. It gives a launch up before that.
-const HEARD_LIMIT: Duration = Duration::from_secs(10 * 60);
-
 /// How long an idle world waits for a last word of the control plane before it begins to stop.
 const ASK_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long after an end of the game that nobody here asked for the host may take to say that it was the host's doing.
+const HOST_WORD_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the control plane is given to hear the last report.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(20);
@@ -94,6 +93,8 @@ pub fn run(env: TaskEnv) -> Result<()> {
     // Keeps a game that runs as the same user from reading the token in /proc.
     nix::sys::prctl::set_dumpable(false).context("hiding the environment")?;
     world_dir::write_durably(&env.task_dir.join(PID_FILE), std::process::id().to_string().as_bytes())?;
+    // A sign of health that was given by somebody before would let a game start.
+    remove_sign(&env).context("removing an earlier sign of health")?;
     let outcome = env.task_dir.join(OUTCOME_FILE);
     let result = Task::new(env).and_then(Task::live);
     let words = result.as_ref().err().map_or(String::new(), |error| format!("{error:#}"));
@@ -109,6 +110,13 @@ fn lead_own_group() -> Result<()> {
     Ok(())
 }
 
+fn remove_sign(env: &TaskEnv) -> io::Result<()> {
+    match fs::remove_file(env.task_dir.join(HEALTHY_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 struct Task {
     env: TaskEnv,
     game: Game,
@@ -116,6 +124,10 @@ struct Task {
     control: Control,
     told_to_end: Arc<AtomicBool>,
     end_by: Option<Instant>,
+    /// What tells whether the host stops the game's own container, if it can.
+    host: Option<HostWatch>,
+    /// Whether the game has ended because the host has told it to.
+    ended_by_host: bool,
     was_ready: bool,
     /// When somebody was last on, or may have been.
     maybe_played: Option<Instant>,
@@ -127,8 +139,16 @@ struct Task {
     operator: Operator,
     /// Whether the world turned out to be too large for that.
     is_too_large: bool,
+    health: Health,
     /// When the sign of health was last given.
     touched: Cell<Option<Instant>>,
+}
+
+/// Whether the watchdog shows that it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Shown,
+    Withheld,
 }
 
 /// Why the awake part is over.
@@ -151,6 +171,12 @@ impl Task {
         let control = Control::new(&env.control_url, &env.token);
         let task = env.task.clone().map_or_else(|| metadata::task(|name| std::env::var(name).ok()), Ok)?;
         let reporter = Reporter::start(control.clone(), first_report(&env, &task), env.report_every);
+        let host = match env.game_start {
+            GameStart::ByWatchdog => None,
+            GameStart::ByContainer => {
+                HostWatch::start(|name| std::env::var(name).ok(), Arc::clone(&told_to_end))
+            }
+        };
         Ok(Self {
             env,
             game,
@@ -158,12 +184,15 @@ impl Task {
             control,
             told_to_end,
             end_by: None,
+            host,
+            ended_by_host: false,
             was_ready: false,
             maybe_played: None,
             backup: None,
             last_wish: None,
             operator,
             is_too_large: false,
+            health: Health::Withheld,
             touched: Cell::new(None),
         })
     }
@@ -184,123 +213,18 @@ impl Task {
     fn start_and_stay(&mut self) -> Result<()> {
         let Some(owned) = self.take_world()? else { return Ok(()) };
         let done = match self.start(&owned) {
-            Ok(Some((stage, mut game, senses))) => self.stay(&owned, &stage, &mut game, senses),
+            Ok(Some((mut game, senses))) => self.stay(&owned, &mut *game, senses),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         done.and(self.clear_if_told(&owned))
     }
 
-    /// Starts the game on the world; nothing if the launch was called off first, or is an errand.
-    fn start(&mut self, owned: &Owned) -> Result<Option<(Stage, RunningGame, Senses)>> {
-        self.reporter.update(|report| report.claimed = true);
-        self.touch_healthy();
-        let stage = Stage {
-            game: self.game.clone(),
-            files: owned.files.clone(),
-            log: self.env.task_dir.join("game.log"),
-            user: self.env.game_user,
-            console: self.operator.console().cloned(),
-        };
-        // Once the game runs there is something to lose, so the claim has to be on record first.
-        if let Some(leave) = self.prepare(owned)? {
-            return self.leave_unplayed(owned, leave);
-        }
-        hand_over(&owned.files, self.env.game_user)?;
-        let mut senses = Senses::open(&self.game, Begun::BeforeTheGame);
-        tracing::info!("sources: {}", senses.describe());
-        senses.look();
-        stage.bootstrap(Some(&owned.lock), &mut || self.leaving().is_some())?;
-        if let Some(leave) = self.leaving() {
-            return self.leave_unplayed(owned, leave);
-        }
-        let game = stage.start(&owned.lock)?;
-        tracing::info!("{} started as process {}", self.game.name, game.pid());
-        Ok(Some((stage, game, senses)))
-    }
-
-    /// Waits until the control plane knows that the world is owned, and fills its directory if that is wanted. Something
-    /// else that comes first is returned.
-    fn prepare(&mut self, owned: &Owned) -> Result<Option<Leave>> {
-        loop {
-            if let Some(leave) = self.wait_until_heard()? {
-                return Ok(Some(leave));
-            }
-            if self.reporter.orders() != Some(OrdersRecord::Fill) {
-                return Ok(None);
-            }
-            self.fill(owned)?;
-        }
-    }
-
-    /// Waits until the control plane has answered to what was said so far, or wants something else.
-    fn wait_until_heard(&mut self) -> Result<Option<Leave>> {
-        let deadline = Instant::now() + HEARD_LIMIT;
-        while !self.reporter.is_heard() {
-            if Instant::now() >= deadline {
-                bail!("the control plane at {} does not answer", self.env.control_url);
-            }
-            if let Some(leave) = self.leaving() {
-                return Ok(Some(leave));
-            }
-            self.touch_healthy();
-            thread::sleep(GLANCE_EVERY / 10);
-        }
-        Ok(self.leaving())
-    }
-
-    /// Ends a launch in which the game never ran: what is there is what was there.
-    fn leave_unplayed<T>(&mut self, owned: &Owned, leave: Leave) -> Result<Option<T>> {
-        match leave {
-            // Whether there is anything in the directory is not known, or known not to be so.
-            Leave::Stop(_) if matches!(self.reporter.orders(), Some(OrdersRecord::Fill) | None) => {
-                bail!("the host ended the task before the world was there");
-            }
-            Leave::Stop(_) if matches!(self.reporter.orders(), Some(OrdersRecord::End { .. })) => {}
-            Leave::Abandon => {}
-            Leave::Stop(why) => {
-                self.reporter.update(|report| {
-                    report.stopping = Some(why);
-                    report.saved = Some(ProofRecord::Untouched);
-                });
-                self.archive(owned)?;
-                // An errand goes on from there.
-                if let Some(OrdersRecord::Fill) = self.reporter.orders() {
-                    self.fill(owned)?;
-                    self.wait_until_heard()?;
-                    self.wait_for_the_end(LAST_WORD_LIMIT);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn take_world(&mut self) -> Result<Option<Owned>> {
-        let deadline = Instant::now() + LOCK_LIMIT;
-        loop {
-            match world_dir::take(&self.env.world_dir, &self.env.world, self.env.directory) {
-                Ok(owned) => return Ok(Some(owned)),
-                Err(TakeError::InUse(_)) if Instant::now() < deadline => {}
-                Err(error) => return Err(error.into()),
-            }
-            if self.leaving().is_some() {
-                return Ok(None);
-            }
-            thread::sleep(GLANCE_EVERY);
-        }
-    }
-
     /// Brings the game up, watches it, and sees its end through.
-    fn stay(
-        &mut self,
-        owned: &Owned,
-        stage: &Stage,
-        game: &mut RunningGame,
-        mut senses: Senses,
-    ) -> Result<()> {
-        let leave = match self.wait_until_ready(stage, game, &mut senses)? {
+    fn stay(&mut self, owned: &Owned, game: &mut dyn RunningGame, mut senses: Senses) -> Result<()> {
+        let leave = match self.wait_until_ready(game, &mut senses)? {
             Some(leave) => leave,
-            None => self.watch(owned, stage, game, &mut senses)?,
+            None => self.watch(owned, game, &mut senses)?,
         };
         if let Leave::Stop(why) = &leave {
             tracing::info!("stopping: {why:?}");
@@ -311,7 +235,7 @@ impl Task {
             });
         }
         self.drop_backup();
-        let proof = self.stop(stage, game)?;
+        let proof = self.stop(owned, game)?;
         tracing::info!("the game is gone: {proof:?}");
         match leave {
             Leave::Abandon => Ok(()),
@@ -323,17 +247,18 @@ impl Task {
     }
 
     /// Waits until the game accepts players. Something else that comes first is returned.
-    fn wait_until_ready(
-        &mut self,
-        stage: &Stage,
-        game: &mut RunningGame,
-        senses: &mut Senses,
-    ) -> Result<Option<Leave>> {
-        let deadline = Instant::now() + self.game.ready.limit;
+    fn wait_until_ready(&mut self, game: &mut dyn RunningGame, senses: &mut Senses) -> Result<Option<Leave>> {
+        let mut deadline = Instant::now() + self.game.ready.limit;
         loop {
-            if let Some(status) = game.ended()? {
+            if let Some(ended) = game.ended()? {
                 game.kill_all()?;
-                bail!("{} ended before it was ready ({}){}", self.game.name, how(status), stage.last_words());
+                if self.was_ended_by_host() {
+                    return Ok(Some(Leave::Stop(WhyRecord::Reclaimed)));
+                }
+                bail!("{} ended before it was ready ({}){}", self.game.name, how(ended), game.last_words());
+            }
+            if !game.has_appeared() {
+                deadline = Instant::now() + self.game.ready.limit;
             }
             if let Some(leave) = self.leaving() {
                 return Ok(Some(leave));
@@ -341,13 +266,13 @@ impl Task {
             if Instant::now() >= deadline {
                 return Ok(Some(Leave::Stop(WhyRecord::NeverReady)));
             }
-            if self.look(senses).listening == Listening::Yes && stage.is_healthy()? {
+            if self.look(senses).listening == Listening::Yes && game.is_healthy()? {
                 tracing::info!("ready");
                 self.was_ready = true;
                 self.reporter.update(|report| report.ready = true);
                 return Ok(None);
             }
-            self.tend(stage);
+            self.tend(game);
             thread::sleep(GLANCE_EVERY);
         }
     }
@@ -362,21 +287,15 @@ impl Task {
     }
 
     /// Does what has to be done now and then.
-    fn tend(&self, stage: &Stage) {
+    fn tend(&self, game: &dyn RunningGame) {
         self.touch_healthy();
-        if let Err(error) = stage.trim_log() {
+        if let Err(error) = game.tend() {
             tracing::warn!("{error:#}");
         }
     }
 
     /// Watches until it is time to leave.
-    fn watch(
-        &mut self,
-        owned: &Owned,
-        stage: &Stage,
-        game: &mut RunningGame,
-        senses: &mut Senses,
-    ) -> Result<Leave> {
+    fn watch(&mut self, owned: &Owned, game: &mut dyn RunningGame, senses: &mut Senses) -> Result<Leave> {
         let (ready, mut watch, timers) = (Instant::now(), Watch::default(), self.env.timers);
         loop {
             let look = self.look(senses);
@@ -397,11 +316,15 @@ impl Task {
                 Verdict::Stop(why) => return Ok(Leave::Stop(WhyRecord::from(&why))),
                 Verdict::Keep | Verdict::Warn { .. } => {}
             }
-            self.tend(stage);
+            self.tend(game);
             let next = Instant::now() + SAMPLE_EVERY;
             while Instant::now() < next {
-                if let Some(status) = game.ended()? {
-                    return Ok(Leave::Stop(WhyRecord::GameEnded { how: how(status) }));
+                if let Some(ended) = game.ended()? {
+                    return Ok(Leave::Stop(if self.was_ended_by_host() {
+                        WhyRecord::Reclaimed
+                    } else {
+                        WhyRecord::GameEnded { how: how(ended) }
+                    }));
                 }
                 if let Some(leave) = self.leaving() {
                     return Ok(leave);
@@ -437,29 +360,62 @@ impl Task {
     }
 
     /// Stops the game and judges its save.
-    fn stop(&mut self, stage: &Stage, game: &mut RunningGame) -> Result<Proof> {
+    fn stop(&mut self, owned: &Owned, game: &mut dyn RunningGame) -> Result<Proof> {
+        self.withhold_health();
         // A full disk must not keep the game from being stopped; it keeps the save from being proven.
-        let stop_began = save::file_clock(&self.env.world_dir.join(".dormouse/stopped"))
+        let now = save::file_clock(&self.env.world_dir.join(".dormouse/stopped"))
             .inspect_err(|error| tracing::warn!("the world's disk does not tell the time: {error}"))
             .ok();
-        let last_played =
-            self.maybe_played.map(|at| stop_began.unwrap_or_else(SystemTime::now) - at.elapsed());
-        let crashed = game.ended()?;
+        let teller = self.teller();
+        let stop_began = now.and_then(|now| now.checked_sub(self.told_since(teller)?));
+        let last_played = self.maybe_played.map(|at| now.unwrap_or_else(SystemTime::now) - at.elapsed());
+        let crashed = game.ended()?.filter(|_| !self.ended_by_host);
         let deadline = Instant::now() + self.game.stop.grace;
-        if crashed.is_none() && self.was_ready {
+        if crashed.is_none() && self.was_ready && teller == Teller::Watchdog {
             self.save_at_console(game, deadline);
         }
-        let end = game.stop(stage, || {
+        let end = game.stop(teller, &mut || {
             self.heed_signal();
             Instant::now() >= self.end_by.map_or(deadline, |by| by.min(deadline))
         })?;
-        if let Some(status) = crashed {
-            return Ok(Proof::Missing(format!("the game ended by itself ({})", how(status))));
+        if let Some(ended) = crashed {
+            return Ok(Proof::Missing(format!("the game ended by itself ({})", how(ended))));
         }
-        Ok(match save::newest(&stage.files, &self.game.save.paths) {
+        Ok(match save::newest(&owned.files, &self.game.save.paths) {
             Ok(newest_save) => save::prove(end, save::Facts { stop_began, last_played, newest_save }),
             Err(error) => Proof::Missing(format!("its save files cannot be looked at: {error}")),
         })
+    }
+
+    /// Returns who tells the game to stop: the host, if it stops the game's container itself.
+    fn teller(&self) -> Teller {
+        let by_host = self.ended_by_host || self.host.as_ref().is_some_and(HostWatch::stops);
+        if by_host { Teller::Host } else { Teller::Watchdog }
+    }
+
+    /// Returns how long ago the game may have been told to stop; nothing if that is not known.
+    fn told_since(&self, teller: Teller) -> Option<Duration> {
+        match (teller, &self.host) {
+            (Teller::Watchdog, _) => Some(Duration::ZERO),
+            (Teller::Host, host) => Some(host.as_ref()?.stops_since()?.elapsed()),
+        }
+    }
+
+    /// Tells whether the game, which has ended, was told to by the host: then the watchdog hears of it in a moment.
+    fn was_ended_by_host(&mut self) -> bool {
+        match self.env.game_start {
+            GameStart::ByWatchdog => return false,
+            GameStart::ByContainer => {}
+        }
+        let deadline = Instant::now() + HOST_WORD_LIMIT;
+        loop {
+            self.heed_signal();
+            self.ended_by_host = self.end_by.is_some();
+            if self.ended_by_host || Instant::now() >= deadline {
+                return self.ended_by_host;
+            }
+            thread::sleep(GLANCE_EVERY);
+        }
     }
 
     /// Waits until the control plane has taken note that nothing more will come.
@@ -501,8 +457,29 @@ impl Task {
         }
     }
 
-    /// Shows that the watchdog is well. A disk that does not take the sign is no reason to stop a game.
+    /// Shows that the watchdog is well from now on.
+    fn show_health(&mut self) {
+        self.health = Health::Shown;
+        self.touch_healthy();
+    }
+
+    /// Takes the sign of health back where a game would still start because of it.
+    fn withhold_health(&mut self) {
+        match self.env.game_start {
+            GameStart::ByWatchdog => return,
+            GameStart::ByContainer => self.health = Health::Withheld,
+        }
+        if let Err(error) = remove_sign(&self.env) {
+            tracing::warn!("the sign of health cannot be taken back: {error}");
+        }
+    }
+
+    /// Gives the sign of health again, if it is to be shown. A disk that does not take it is no reason to stop a game.
     fn touch_healthy(&self) {
+        match self.health {
+            Health::Shown => {}
+            Health::Withheld => return,
+        }
         // Asked for between any two reads of a file.
         if self.touched.get().is_some_and(|at| at.elapsed() < GLANCE_EVERY) {
             return;
@@ -534,23 +511,4 @@ fn first_report(env: &TaskEnv, task: &TaskId) -> Report {
         filled: None,
         fill_failed: None,
     }
-}
-
-/// Gives the world's files to the user that the game runs as. Links are changed themselves, never what they point to.
-fn hand_over(files: &Path, user: Option<(u32, u32)>) -> Result<()> {
-    let Some((user, group)) = user else { return Ok(()) };
-    let mut todo = vec![files.to_owned()];
-    while let Some(path) = todo.pop() {
-        let found = fs::symlink_metadata(&path)?;
-        if (found.uid(), found.gid()) != (user, group) {
-            std::os::unix::fs::lchown(&path, Some(user), Some(group))
-                .with_context(|| format!("giving {} to the game's user", path.display()))?;
-        }
-        if found.is_dir() {
-            for entry in fs::read_dir(&path)? {
-                todo.push(entry?.path());
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,10 +1,10 @@
 //! Whether a save can be trusted: the game is gone as it should be, and the files tell that it wrote.
 
-use std::{fs, io, os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, time::SystemTime};
+use std::{fs, io, os::unix::process::ExitStatusExt, path::Path, time::SystemTime};
 
 use domain::world::Proof;
 
-use crate::game::{End, how};
+use crate::game::{End, Ended, how};
 
 /// How many files are looked at for the newest; beyond that the newest so far counts.
 const MOST_FILES: usize = 1_000_000;
@@ -30,21 +30,22 @@ pub fn prove(end: End, facts: Facts) -> Proof {
     };
     match end {
         End::Killed => Proof::Missing("the game did not end in time and had to be killed".into()),
-        End::Exited(status) if fresh && was_cut_off(status) => {
-            Proof::Missing(format!("the game ended ({}) while it wrote its save", how(status)))
+        End::Exited(ended) if fresh && was_cut_off(ended) => {
+            Proof::Missing(format!("the game ended ({}) while it wrote its save", how(ended)))
         }
         End::Exited(_) if fresh => Proof::Fresh,
         End::Exited(_) if untouched => Proof::Untouched,
-        End::Exited(status) => {
-            Proof::Missing(format!("the game ended ({}) but wrote no save file after the stop", how(status)))
+        End::Exited(ended) => {
+            Proof::Missing(format!("the game ended ({}) but wrote no save file after the stop", how(ended)))
         }
     }
 }
 
 /// Tells whether something else than a stop signal ended the game: it crashed, or the kernel was out of memory. A game may
-/// well end by its stop signal when it has saved.
-fn was_cut_off(status: ExitStatus) -> bool {
+/// well end by its stop signal when it has saved. What was not seen is not held against it: then the files alone speak.
+fn was_cut_off(ended: Ended) -> bool {
     use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    let Ended::With(status) = ended else { return false };
     status.signal().is_some_and(|signal| ![SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&signal))
 }
 
@@ -83,7 +84,7 @@ pub fn newest(files: &Path, paths: &[String]) -> io::Result<Option<SystemTime>> 
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
-    use std::time::Duration;
+    use std::{process::ExitStatus, time::Duration};
 
     #[test]
     fn a_file_newer_than_the_stop_proves_the_save() {
@@ -111,11 +112,22 @@ mod tests {
 
     #[test]
     fn a_new_file_of_a_game_that_was_cut_off_proves_nothing() {
-        let by = |signal| End::Exited(ExitStatus::from_raw(signal));
+        let by = |signal| End::Exited(Ended::With(ExitStatus::from_raw(signal)));
         let expected = expect![[r#"Missing("the game ended (SIGKILL) while it wrote its save")"#]];
         check(by(9), Some(90), Some(101), expected);
         check(by(9), None, Some(10), expect!["Untouched"]);
         check(by(2), Some(90), Some(101), expect!["Fresh"]);
+    }
+
+    #[test]
+    fn a_game_whose_end_was_not_seen_is_judged_by_its_files() {
+        let unseen = || End::Exited(Ended::Unseen);
+        check(unseen(), Some(90), Some(101), expect!["Fresh"]);
+        check(unseen(), None, Some(10), expect!["Untouched"]);
+        let expected = expect![[
+            r#"Missing("the game ended (exit code unknown) but wrote no save file after the stop")"#
+        ]];
+        check(unseen(), Some(60), Some(50), expected);
     }
 
     #[test]
@@ -129,7 +141,7 @@ mod tests {
     }
 
     fn exited() -> End {
-        End::Exited(ExitStatus::from_raw(0))
+        End::Exited(Ended::With(ExitStatus::from_raw(0)))
     }
 
     fn check(end: End, last_played: Option<u64>, newest_save: Option<u64>, expected: Expect) {

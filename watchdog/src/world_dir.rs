@@ -12,8 +12,12 @@
 //! both at once is unknown to NFS.) Whenever that breaks off, one of the two is whole, and whoever takes the directory next
 //! mends it: without `files`, `old` is the world; with `files`, that is, and `old` and `fresh` are leftovers.
 //!
+//! Whoever holds the lock also has the [`Door`]: where a game of another user may come at any time, it is shut, and what is in
+//! the directory out of that user's reach, until the game is wanted.
+//!
 //! The lock is an `flock`. On a local file system it belongs to the open file, and the game inherits it: even when the
-//! watchdog is killed, nobody else gets the world while a process of the game lives. On NFSv4 (EFS) the kernel turns it
+//! watchdog is killed, nobody else gets the world while a process of the game lives. A game in a container of its own does not
+//! inherit it (`docs/decisions/0019-the-game-may-be-a-neighbour.md` says what keeps the next one away). On NFSv4 (EFS) the kernel turns it
 //! into a byte-range lock that goes with the watchdog's client.
 
 use std::{
@@ -26,6 +30,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use adapters::task_env::console_password_file;
 use domain::{ports::Directory, world::WorldId};
 use thiserror::Error;
 
@@ -89,7 +94,51 @@ pub fn take(dir: &Path, world: &WorldId, must: Directory) -> Result<Owned, TakeE
     Ok(owned)
 }
 
+/// Lets users other than the watchdog's into a world's directory, or keeps them out. What they have open there stays open.
+#[derive(Debug, Clone)]
+pub struct Door(PathBuf);
+
+impl Door {
+    /// Opens it, if it is not open. What is inside has permissions of its own.
+    pub fn open(&self) -> io::Result<()> {
+        if self.mode()? & OPEN != OPEN { self.set_mode(OPEN) } else { Ok(()) }
+    }
+
+    /// Shuts it. The right to override permissions, which a game does not have, is what gets past it.
+    pub fn shut(&self) -> io::Result<()> {
+        self.set_mode(SHUT)
+    }
+
+    /// Returns where a game in a container of its own finds the password of its console.
+    pub fn console_password(&self) -> PathBuf {
+        console_password_file(&self.0)
+    }
+
+    fn mode(&self) -> io::Result<u32> {
+        Ok(fs::metadata(&self.0)?.permissions().mode())
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let set = fs::set_permissions(&self.0, fs::Permissions::from_mode(mode));
+        let done = if mode == OPEN { "opening" } else { "shutting" };
+        set.map_err(|error| {
+            io::Error::new(error.kind(), format!("{done} the world's directory to the game's user: {error}"))
+        })
+    }
+}
+
+/// The permissions of a world's directory that the game's user can come into.
+const OPEN: u32 = 0o755;
+
+/// Those of one that it cannot.
+const SHUT: u32 = 0o700;
+
 impl Owned {
+    /// Returns what lets other users in.
+    pub fn door(&self) -> Door {
+        Door(self.own("").parent().map_or_else(|| self.files.clone(), Path::to_owned))
+    }
+
     /// Makes an empty directory that [`swap`](Self::swap) puts in the world's place once it is filled.
     pub fn fresh(&self) -> io::Result<PathBuf> {
         let fresh = self.own("fresh");
@@ -323,6 +372,22 @@ mod tests {
         drop(take(dir.path(), &id("w1"), Directory::MayBeNew).unwrap());
         let error = take(dir.path(), &id("w2"), Directory::MayBeNew).unwrap_err().to_string();
         assert!(error.contains("its marker names world `w1`"), "{error}");
+    }
+
+    #[test]
+    fn a_door_is_shut_and_opened_and_nothing_inside_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let owned = take(dir.path(), &id("w1"), Directory::MayBeNew).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let inside = mode(&owned.files);
+        owned.door().shut().unwrap();
+        assert_eq!((mode(dir.path()), mode(&owned.files)), (0o700, inside));
+        owned.door().open().unwrap();
+        assert_eq!((mode(dir.path()), mode(&owned.files)), (0o755, inside));
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o775)).unwrap();
+        owned.door().open().unwrap();
+        assert_eq!(mode(dir.path()), 0o775, "one that is open stays as it is");
+        assert_eq!(owned.door().console_password(), dir.path().join(".dormouse/console"));
     }
 
     #[test]

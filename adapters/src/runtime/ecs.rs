@@ -42,7 +42,11 @@ use domain::{
 use tracing::Instrument;
 
 use self::{gone::how_it_ended, run::Run};
-use crate::{aws::unavailable, secret::Secret, task_env::TaskEnv};
+use crate::{
+    aws::unavailable,
+    secret::Secret,
+    task_env::{self, GameStart, TaskEnv},
+};
 
 mod gone;
 
@@ -114,7 +118,7 @@ pub struct Config {
     pub catalogue_dir: PathBuf,
     /// The user and group to run games as, where they are not the watchdog's own.
     pub game_user: Option<(u32, u32)>,
-    /// The container that is told the game's `WORLD` and `PORT`; none where the watchdog starts the game.
+    /// The container that runs the game and is told where its world is; none where the watchdog starts the game.
     pub game_container: Option<String>,
     /// How long a task that ECS does not know may be one that it does not show yet. See [`Config::SETTLES_IN`].
     pub settles_in: Duration,
@@ -294,14 +298,14 @@ impl EcsRuntime {
         })
     }
 
-    fn overrides(&self, order: &LaunchOrder, game: &Game) -> TaskOverride {
+    fn overrides(&self, order: &LaunchOrder, entry: &Game) -> TaskOverride {
         let world_dir = self.config.worlds_dir.join(order.world.as_str());
         let env = TaskEnv {
             world: order.world.clone(),
             generation: order.generation,
             task: None,
             game_file: self.config.catalogue_dir.join(format!("{}.toml", order.game)),
-            port: game.main_port(),
+            port: entry.main_port(),
             world_dir: world_dir.clone(),
             directory: order.directory,
             task_dir: self.config.task_dir.clone(),
@@ -310,12 +314,14 @@ impl EcsRuntime {
             timers: order.timers,
             report_every: self.config.report_every,
             game_user: self.config.game_user,
+            game_start: match self.config.game_container {
+                Some(_) => GameStart::ByContainer,
+                None => GameStart::ByWatchdog,
+            },
         };
         let watchdog = container(WATCHDOG, env.to_vars());
-        let game = self.config.game_container.as_ref().map(|name| {
-            let files = world_dir.join("files").to_string_lossy().into_owned();
-            container(name, [("WORLD", files), ("PORT", game.main_port().to_string())])
-        });
+        let game = self.config.game_container.as_ref();
+        let game = game.map(|name| container(name, task_env::container_vars(entry, &world_dir)));
         let all = std::iter::once(watchdog).chain(game);
         TaskOverride::builder().set_container_overrides(Some(all.collect())).build()
     }
@@ -441,8 +447,8 @@ fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build()
 }
 
-fn container(name: &str, vars: impl IntoIterator<Item = (&'static str, String)>) -> ContainerOverride {
-    let pair = |(name, value)| KeyValuePair::builder().name(name).value(value).build();
+fn container<N: Into<String>>(name: &str, vars: Vec<(N, String)>) -> ContainerOverride {
+    let pair = |(name, value): (N, String)| KeyValuePair::builder().name(name).value(value).build();
     let vars = vars.into_iter().map(pair).collect();
     ContainerOverride::builder().name(name).set_environment(Some(vars)).build()
 }

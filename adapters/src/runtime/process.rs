@@ -37,7 +37,11 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{report::shortened, secret::Secret, task_env::TaskEnv};
+use crate::{
+    report::shortened,
+    secret::Secret,
+    task_env::{GameStart, TaskEnv},
+};
 
 /// How many ports above the game's own are tried when others are taken.
 const MOST_PORTS: u16 = 50;
@@ -195,6 +199,7 @@ impl Inner {
             timers: order.timers,
             report_every: self.config.report_every,
             game_user: self.config.game_user,
+            game_start: GameStart::ByWatchdog,
         };
         let log = || OpenOptions::new().create(true).append(true).open(dir.join("watchdog.log"));
         let (program, first) = self.config.watchdog.split_first().ok_or(io::ErrorKind::NotFound)?;

@@ -105,8 +105,9 @@ function addWatchdog({ task, logging, image }: Parts, props: Watchdog): ecs.Cont
 }
 
 /**
- * Healthy is: it owns the world. It may wait 150 s for the last task to let go of it, which no failed check may end. ECS
- * stops no task of RunTask for its health; a game's own container waits for it.
+ * Healthy is: it owns the world, and where the game has a container of its own, the game may start. It may wait 150 s for the
+ * last task to let go of the world, and hours for an archive to be unpacked, which no failed check may end. ECS stops no task of
+ * RunTask for its health; a game's own container waits for it, for as long as it takes.
  */
 const HEALTH: ecs.HealthCheck = {
   command: ['CMD', PROGRAM, 'healthy', '--task-dir', TASK_DIR],
@@ -116,6 +117,10 @@ const HEALTH: ecs.HealthCheck = {
   startPeriod: Duration.seconds(300),
 };
 
+/**
+ * ECS stops containers in the reverse of the order in which it starts them: when it stops the task itself, the game's is told
+ * first, by its image's STOPSIGNAL (`docs/decisions/0019-the-game-may-be-a-neighbour.md`).
+ */
 function addGameContainer({ task, logging, image }: Parts, game: Game, watchdog: ecs.ContainerDefinition): void {
   const container = task.addContainer(GAME, {
     image: image(game.id),

@@ -6,6 +6,9 @@
 //! and which outlives them. A stop is SIGTERM, then the definition's `stopTimeout`, then SIGKILL; so is Spot's
 //! reclaim.
 //!
+//! Where the definition has a container for the game, that one starts when the watchdog's is healthy, as the user that games run
+//! as, with the process ids of the watchdog's; and is stopped before it.
+//!
 //! The spool directory is the one of `emulators::Options::fargate_directory`.
 
 use std::{
@@ -41,6 +44,10 @@ const STAGE: Duration = Duration::from_millis(100);
 
 /// Where a task finds the metadata of itself.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+
+/// The containers of a task.
+const WATCHDOG: &str = "watchdog";
+const GAME: &str = "game";
 
 /// What a container's image sets beside what Fargate does.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games";
@@ -82,6 +89,8 @@ pub struct Setup {
     pub catalogue: PathBuf,
     /// The program in the image.
     pub program: PathBuf,
+    /// What the game's own image, where it has a container of its own, has as its entrypoint.
+    pub entrypoint: String,
     /// A directory for what tasks leave behind.
     pub scratch: PathBuf,
     /// S3, which every machine reaches at this address of its own.
@@ -276,6 +285,7 @@ fn serve(shared: &Shared, spool: &Path) -> Result<()> {
     let dir = shared.setup.scratch.join(&id);
     fs::create_dir_all(dir.join("task"))?;
     fs::create_dir_all(dir.join("root"))?;
+    fs::create_dir_all(dir.join("game"))?;
     let fault = {
         let mut state = shared.lock();
         let task = Task {
@@ -289,7 +299,7 @@ fn serve(shared: &Shared, spool: &Path) -> Result<()> {
         state.tasks.push(task);
         state.faults.pop_front()
     };
-    let status = Status { spool, container: "watchdog" };
+    let status = Status { spool, container: WATCHDOG };
     status.say("PENDING", json!({}))?;
     thread::sleep(STAGE);
     let ended = |code| shared.change(&id, |task| task.ended = Some((Instant::now(), code)));
@@ -299,7 +309,7 @@ fn serve(shared: &Shared, spool: &Path) -> Result<()> {
     }
     let machine = take_machine(shared)?;
     *lock(&machine.metadata) = metadata(&asked);
-    let result = run(shared, &status, &asked, &id, shared.setup.lab.client(machine.client), &dir);
+    let result = run(shared, &status, &asked, &id, &machine, &dir);
     if let Ok(code) = &result {
         ended(Some(*code));
     }
@@ -345,27 +355,29 @@ fn take_machine(shared: &Shared) -> Result<Machine> {
     }
 }
 
-/// Runs the task's container and returns its exit code.
+/// Runs the task's containers and returns the exit code of the watchdog's.
 fn run(
     shared: &Shared,
     status: &Status<'_>,
     asked: &Value,
     id: &str,
-    machine: &Namespace,
+    machine: &Machine,
     dir: &Path,
 ) -> Result<i32> {
-    let address = machine.address;
+    let namespace = shared.setup.lab.client(machine.client);
+    let address = namespace.address;
     shared.change(id, |task| task.address = Some(address));
     let ip = json!({ "privateIp": address.to_string() });
     status.say("ACTIVATING", ip.clone())?;
     thread::sleep(STAGE);
-    let mut container = Container(command(&shared.setup, asked, id, machine, dir)?.spawn()?);
+    let mut watchdog = Container::new(command(&shared.setup, asked, id, namespace, dir)?.spawn()?);
     status.say("RUNNING", ip)?;
+    let mut game = Game::of(asked);
     let stop_timeout = asked["taskDefinition"]["containerDefinitions"][0]["stopTimeout"].as_u64();
     let stop_timeout = Duration::from_secs(stop_timeout.unwrap_or(30));
-    let (mut told_at, mut is_killed): (Option<Instant>, bool) = (None, false);
+    let mut told_at: Option<Instant> = None;
     loop {
-        if let Some(ended) = container.0.try_wait()? {
+        if let Some(ended) = watchdog.child.try_wait()? {
             if told_at.is_none() {
                 status.say("DEACTIVATING", json!({ "exitCode": code(ended) }))?;
             }
@@ -375,38 +387,171 @@ fn run(
             told_at = Some(Instant::now());
             shared.change(id, |task| task.told_at = told_at);
             status.say("STOPPING", json!({}))?;
-            container.signal(Signal::SIGTERM);
+            lock(&machine.metadata)["DesiredStatus"] = json!("STOPPED");
         }
-        let is_late = told_at.is_some_and(|at| at.elapsed() > stop_timeout);
-        if (is_late || shared.is_over()) && !is_killed {
-            is_killed = true;
-            container.signal(Signal::SIGKILL);
+        if told_at.is_some() || shared.is_over() {
+            // One after the other, in the reverse of the order in which they were started.
+            if game.stop(stop_timeout)? {
+                watchdog.stop(stop_timeout);
+            }
+        } else if game.may_start() && is_healthy(asked, &watchdog)? {
+            game.start(&mut game_command(&shared.setup, asked, &watchdog, namespace, dir)?)?;
+        }
+        game.tend()?;
+        if shared.is_over() {
+            watchdog.signal(Signal::SIGKILL);
         }
         thread::sleep(LOOK_EVERY);
     }
 }
 
-/// A running container: `unshare`, whose one child is the container's process 1.
-struct Container(Child);
+/// The container of a game, if the task has one.
+enum Game {
+    None,
+    Awaited,
+    Running(Container),
+    Ended,
+}
+
+impl Game {
+    fn of(asked: &Value) -> Self {
+        if asked["taskDefinition"]["containerDefinitions"][1]["name"] == GAME {
+            Self::Awaited
+        } else {
+            Self::None
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        matches!(self, Self::Awaited)
+    }
+
+    fn start(&mut self, command: &mut Command) -> Result<()> {
+        *self = Self::Running(Container::new(command.spawn()?));
+        Ok(())
+    }
+
+    /// Takes note of its end.
+    fn tend(&mut self) -> Result<()> {
+        if let Self::Running(container) = self {
+            // `nsenter` stands still as soon as what it has started does, and would for ever.
+            let _ = kill(Pid::from_raw(container.child.id().cast_signed()), Signal::SIGCONT);
+            if container.child.try_wait()?.is_some() {
+                *self = Self::Ended;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it, if it runs; tells whether it is gone.
+    fn stop(&mut self, timeout: Duration) -> Result<bool> {
+        self.tend()?;
+        Ok(match self {
+            Self::Running(container) => {
+                container.stop(timeout);
+                false
+            }
+            Self::Awaited | Self::Ended | Self::None => {
+                *self = Self::Ended;
+                true
+            }
+        })
+    }
+}
+
+/// A running container: a process whose one child is the container's first.
+struct Container {
+    child: Child,
+    told_at: Option<Instant>,
+}
 
 impl Container {
-    fn signal(&self, signal: Signal) {
-        let unshare = self.0.id();
-        let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
-        let first = children.unwrap_or_default().split_whitespace().next().and_then(|pid| pid.parse().ok());
-        if let Some(pid) = first {
-            // It may end by itself in between.
-            let _ = kill(Pid::from_raw(pid), signal);
+    fn new(child: Child) -> Self {
+        Self { child, told_at: None }
+    }
+
+    /// Tells it to end; kills it when it was told long enough ago.
+    fn stop(&mut self, timeout: Duration) {
+        match self.told_at {
+            None => {
+                self.told_at = Some(Instant::now());
+                self.signal(Signal::SIGTERM);
+            }
+            Some(at) if at.elapsed() > timeout => self.signal(Signal::SIGKILL),
+            Some(_) => {}
         }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.first() {
+            // It may end by itself in between.
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// Returns its first process, by the number that it has here.
+    fn first(&self) -> Option<Pid> {
+        let outer = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+/// Makes the health check of the watchdog's container.
+fn is_healthy(asked: &Value, watchdog: &Container) -> Result<bool> {
+    let Some(first) = watchdog.first() else { return Ok(false) };
+    let words = asked["taskDefinition"]["containerDefinitions"][0]["healthCheck"]["command"].as_array();
+    let words = words.into_iter().flatten().skip(1).filter_map(Value::as_str);
+    let mut check = Command::new("nsenter");
+    check.arg(format!("--target={first}")).args(["--mount", "--pid", "--root"]);
+    check.args(words);
+    Ok(check.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
+}
+
+/// Returns the command that starts the game's container beside the watchdog's.
+fn game_command(
+    setup: &Setup,
+    asked: &Value,
+    watchdog: &Container,
+    machine: &Namespace,
+    dir: &Path,
+) -> Result<Command> {
+    let first = watchdog.first().context("the watchdog's container has ended")?;
+    let mut command = machine.command("nsenter");
+    command.arg(format!("--pid=/proc/{first}/ns/pid"));
+    command.args(["unshare", "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "container"]);
+    // Of what it is given besides, it sees the worlds alone.
+    let nothing = dir.join("game/nothing");
+    fs::create_dir_all(&nothing)?;
+    fs::create_dir_all(dir.join("game/root"))?;
+    command.arg(dir.join("game/root")).arg(&setup.worlds).arg(&nothing).arg(&nothing).arg(&setup.program);
+    command.args(["setpriv", "--reuid=10001", "--regid=10001", "--clear-groups", "--bounding-set=-all"]);
+    command.args(["--inh-caps=-all", "sh", "-c", &setup.entrypoint]);
+    command.env_clear().env("PATH", PATH);
+    set_environment(&mut command, asked, GAME)?;
+    let log = File::options().create(true).append(true).open(dir.join("task/game.log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+/// Sets what the container's definition and the overrides set.
+fn set_environment(command: &mut Command, asked: &Value, name: &str) -> Result<()> {
+    for of in [&asked["taskDefinition"]["containerDefinitions"], &asked["overrides"]["containerOverrides"]] {
+        let container = of.as_array().into_iter().flatten().find(|container| container["name"] == name);
+        for variable in container.and_then(|one| one["environment"].as_array()).into_iter().flatten() {
+            let text = |name: &str| variable[name].as_str().context("a variable without name or value");
+            command.env(text("name")?, text("value")?);
+        }
+    }
+    Ok(())
 }
 
 fn code(ended: ExitStatus) -> i32 {
@@ -433,12 +578,7 @@ fn command(setup: &Setup, asked: &Value, id: &str, machine: &Namespace, dir: &Pa
         ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
     ]);
     command.env("ECS_CONTAINER_METADATA_URI_V4", format!("http://{METADATA}/v4/{id}-0001"));
-    for container in [definition, overrides] {
-        for variable in container["environment"].as_array().into_iter().flatten() {
-            let text = |name: &str| variable[name].as_str().context("a variable without name or value");
-            command.env(text("name")?, text("value")?);
-        }
-    }
+    set_environment(&mut command, asked, WATCHDOG)?;
     let log = File::options().create(true).append(true).open(dir.join("task/container.log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(command)
@@ -456,7 +596,7 @@ fn metadata(asked: &Value) -> Value {
         "Limits": { "CPU": 0.5, "Memory": 1024 },
         "LaunchType": "FARGATE",
         "AvailabilityZone": "us-east-1a",
-        "Containers": [{ "Name": "watchdog", "KnownStatus": "RUNNING", "Type": "NORMAL" }],
+        "Containers": [{ "Name": WATCHDOG, "KnownStatus": "RUNNING", "Type": "NORMAL" }],
     })
 }
 

@@ -37,7 +37,7 @@ use self::{
     people::{ANN, Friend, People},
     tap::Tap,
 };
-use crate::netns::Lab;
+use crate::{image::Image, netns::Lab};
 
 pub mod account;
 
@@ -469,6 +469,7 @@ impl Scratch {
             catalogue: self.path("catalogue"),
             scratch: self.path("tasks"),
             program: built(crate::dormouse::program(), "dormouse")?,
+            entrypoint: Image::by(&self.path("catalogue/luanti.toml"))?.entrypoint,
             s3,
         })
     }

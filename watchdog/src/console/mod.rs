@@ -1,10 +1,20 @@
 //! Commands for the running game: the console that it opens to this machine, and the password of one launch.
 //!
 //! Nothing here waits longer than it is told to, takes more than it has room for, or shows the password to anybody but the
-//! game: its scripts find it in their environment and write it into the game's settings.
+//! game: its scripts find it in their environment, or in a file where the game has a container of its own, and write it into
+//! the game's settings.
 
-use std::{fmt, fmt::Write, io, time::Duration};
+use std::{
+    fmt,
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt, fchown},
+    path::Path,
+    time::Duration,
+};
 
+use adapters::task_env::CONSOLE_PORT;
 use anyhow::Result;
 use domain::game::{self, ConsoleProtocol, Game};
 
@@ -18,9 +28,6 @@ mod wire;
 
 /// The variable that tells the game's scripts the password.
 const PASSWORD_VARIABLE: &str = "DORMOUSE_CONSOLE_PASSWORD";
-
-/// The variable that tells them the port.
-const PORT_VARIABLE: &str = "DORMOUSE_CONSOLE_PORT";
 
 /// How many characters of a message are said: chats cut off what is longer, or refuse it.
 const LONGEST_MESSAGE: usize = 200;
@@ -48,9 +55,20 @@ impl Console {
     /// Returns the environment by which the game's scripts open it.
     pub fn variables(&self) -> [(String, String); 2] {
         [
-            (PORT_VARIABLE.to_owned(), self.access.port.to_string()),
+            (CONSOLE_PORT.to_owned(), self.access.port.to_string()),
             (PASSWORD_VARIABLE.to_owned(), self.password.0.clone()),
         ]
+    }
+
+    /// Writes the password, and nothing else, to a new file that `user` alone can read. What was there is gone.
+    pub fn leave_password(&self, path: &Path, (user, group): (u32, u32)) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
+        file.write_all(self.password.0.as_bytes())?;
+        fchown(&file, Some(user), Some(group))
     }
 
     /// Connects and is let in, within `limit`.
@@ -134,6 +152,19 @@ mod tests {
         let [port, password] = console.variables();
         assert_eq!(port, ("DORMOUSE_CONSOLE_PORT".into(), "25575".into()));
         assert_eq!(password, ("DORMOUSE_CONSOLE_PASSWORD".into(), console.password.0));
+    }
+
+    #[test]
+    fn a_password_is_left_where_one_user_alone_can_read_it() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, console) = (dir.path().join("console"), console("say {message}"));
+        fs::write(&path, "an older and longer one that anybody could read").unwrap();
+        let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        console.leave_password(&path, own).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.mode() & 0o777, (found.uid(), found.gid())), (0o400, own));
+        assert_eq!(fs::read_to_string(&path).unwrap(), console.password.0);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct Backup {
 
 impl Task {
     /// Makes the archive that is asked for, if one is, and reports what came of the one before.
-    pub(super) fn tend_backup(&mut self, owned: &Owned, game: &mut RunningGame) {
+    pub(super) fn tend_backup(&mut self, owned: &Owned, game: &mut dyn RunningGame) {
         if let Some(backup) = self.backup.take_if(|backup| backup.thread.is_finished()) {
             let made =
                 backup.thread.join().unwrap_or_else(|_| Err(anyhow!("the archive's thread broke down")));
@@ -94,7 +94,7 @@ impl Task {
         self.reporter.update(|report| report.backup = Some(BackupRecord { wish, came_to }));
     }
 
-    fn begin_backup(&self, wish: i64, owned: &Owned, game: &mut RunningGame) -> Result<Backup> {
+    fn begin_backup(&self, wish: i64, owned: &Owned, game: &mut dyn RunningGame) -> Result<Backup> {
         let copy = Copy(self.env.task_dir.join("copy"));
         copy.clear()?;
         let exclude = self.game.save.exclude.clone();
@@ -145,7 +145,7 @@ impl Drop for Copy {
 }
 
 /// Copies the world's files while nothing of the game runs.
-fn copy_frozen(files: &Path, exclude: &[String], to: &Path, game: &mut RunningGame) -> Result<()> {
+fn copy_frozen(files: &Path, exclude: &[String], to: &Path, game: &mut dyn RunningGame) -> Result<()> {
     let begun = Instant::now();
     let frozen = game.freeze()?;
     let copied = copy_tree(files, exclude, to, begun + FROZEN_LIMIT);

@@ -202,7 +202,7 @@ impl Operator {
 impl Task {
     /// Lets players know that the world goes to sleep, and the game save. It takes at most a third of what is left before
     /// `stop_by`, so that enough is left for the stop itself. When the host ends the task the save comes first.
-    pub(super) fn save_at_console(&mut self, game: &mut RunningGame, stop_by: Instant) {
+    pub(super) fn save_at_console(&mut self, game: &mut dyn RunningGame, stop_by: Instant) {
         self.heed_signal();
         let began = Instant::now();
         let order = if self.end_by.is_some() { Order::Save } else { Order::Say };

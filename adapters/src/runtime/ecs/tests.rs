@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::LazyLock};
 
 use aws_sdk_ecs::types::{Compatibility, ContainerDefinition, HealthCheck, NetworkMode};
 use domain::{
-    game::{Port, Protocol, Ready, Save, Signal, Stop},
+    game::{Console, ConsoleProtocol, Port, Protocol, Ready, Save, Signal, Stop},
     idle::Timers,
 };
 use emulators::{Moto, When};
@@ -67,9 +67,13 @@ async fn a_task_is_told_what_it_needs_and_its_tags_tell_no_secret() {
             DORMOUSE_CAP_S=43200
             DORMOUSE_REPORT_EVERY_S=5
             DORMOUSE_GAME_USER=1000:1000
+            DORMOUSE_GAME_START=by-container
         game
             WORLD=/worlds/w1/files
             PORT=30000
+            PORT_GAME=30000
+            DORMOUSE_CONSOLE_PORT=30001
+            DORMOUSE_CONSOLE_PASSWORD_FILE=/worlds/w1/.dormouse/console
         dormouse:world = w1
         dormouse:generation = 3
         dormouse:game = tiny
@@ -541,7 +545,14 @@ fn tiny() -> Game {
         ready: Ready { typical: Duration::from_secs(40), limit: Duration::from_secs(60) },
         timers: Timers::DEFAULT,
         import: None,
-        console: None,
+        console: Some(Console {
+            protocol: ConsoleProtocol::Rcon,
+            port: 30001,
+            save: vec![],
+            say: None,
+            before_copy: vec![],
+            after_copy: vec![],
+        }),
         query: None,
         scripts: None,
     }

@@ -1,0 +1,40 @@
+//! What a game's image is made of where the game has a container of its own: here, the machine's own files, and the scripts of
+//! the game's entry as its entrypoint.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+
+/// An image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The catalogue's entry.
+    pub entry: String,
+    /// The entrypoint: a script of the shell.
+    pub entrypoint: String,
+}
+
+impl Image {
+    /// Returns the image of a game of the catalogue.
+    pub fn of(game: &str) -> Result<Self> {
+        Self::by(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../games/catalog/{game}.toml")))
+    }
+
+    /// Returns the image of the game whose entry is in this file.
+    pub fn by(file: &Path) -> Result<Self> {
+        let scripts = games::Catalogue::read_file(file)?.game.scripts.context("a game without scripts")?;
+        let (bootstrap, start) = (scripts.bootstrap.unwrap_or_default(), scripts.start);
+        let entrypoint = format!(
+            "set -eu\ncd \"$WORLD\"\nexport HOME=\"$WORLD\"\n\
+             if [ -n \"${{DORMOUSE_CONSOLE_PASSWORD_FILE:-}}\" ]; then\n  \
+             export DORMOUSE_CONSOLE_PASSWORD=\"$(cat \"$DORMOUSE_CONSOLE_PASSWORD_FILE\")\"\nfi\n\
+             (\n{bootstrap}\n)\n{start}"
+        );
+        Ok(Self { entry: fs::read_to_string(file)?, entrypoint })
+    }
+
+    /// Returns an entrypoint that is a shell and stays one while the server runs.
+    pub fn beside_a_shell(&self) -> String {
+        format!("{}\nexit 0", self.entrypoint.replace("\nexec ", "\n"))
+    }
+}
