@@ -6,6 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
+import { ERASE } from './agreed.ts';
 import * as rule from './rule.ts';
 import { BadFile, readDocument, type Section } from './section.ts';
 
@@ -64,6 +65,10 @@ export function readGame(file: string, text: string): Game {
   if (!isSlug(id)) {
     const use = 'use 1 to 32 lower-case letters, digits and inner hyphens, such as `valheim`';
     throw new BadFile(`${basename(file)}:1: the file's name: game \`${id}\` is not valid: ${use}`);
+  }
+  if (id === ERASE) {
+    const use = `game \`${id}\` would share its name with the task that removes worlds: use another one`;
+    throw new BadFile(`${basename(file)}:1: the file's name: ${use}`);
   }
   return readDocument(file, text, (root) => game(root, id));
 }

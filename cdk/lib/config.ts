@@ -79,7 +79,7 @@ function config(root: Section, catalogue: ReadonlyMap<string, Game>): Config | u
     'prefix',
     rule.text('1 to 20 lower-case letters, digits and inner hyphens, a letter first, but not aws or ssm', isPrefix),
   );
-  const games = root.list('games', 1, 50, rule.word(...deployable(catalogue)));
+  const games = root.list('games', 1, 50, rule.word(...catalogue.keys()));
   const place = root.section('aws', aws);
   const discord = root.section('discord', readDiscord);
   const capacity = root.optionalSection('tasks', tasks);
@@ -107,11 +107,6 @@ function config(root: Section, catalogue: ReadonlyMap<string, Game>): Config | u
     alarmEmail,
     budget,
   };
-}
-
-/** Returns the ids of the games that can be deployed: `<prefix>-erase` is the family of the task that removes worlds. */
-function deployable(catalogue: ReadonlyMap<string, Game>): string[] {
-  return [...catalogue.keys()].filter((id) => id !== 'erase');
 }
 
 function aws(section: Section): { account: string; region: string } | undefined {

@@ -3,6 +3,7 @@
  * the names with that file, both ways.
  */
 
+import type { Game } from './catalog.ts';
 import type { Capacity, Config } from './config.ts';
 import type { Network } from './network/network.ts';
 
@@ -11,6 +12,8 @@ type Environment = Readonly<Record<string, string>>;
 /** What both functions are told. */
 export interface Both {
   readonly config: Config;
+  /** The games that are deployed, with the sizes that they have. */
+  readonly games: readonly Pick<Game, 'id' | 'cpu' | 'memoryMib'>[];
   readonly table: string;
   readonly bucket: string;
   readonly queueUrl: string;
@@ -19,7 +22,7 @@ export interface Both {
 }
 
 /** Returns what both functions are told. */
-export function both({ config, table, bucket, queueUrl, parameters }: Both): Environment {
+export function both({ config, games, table, bucket, queueUrl, parameters }: Both): Environment {
   return {
     DORMOUSE_TABLE: table,
     DORMOUSE_QUEUE_URL: queueUrl,
@@ -28,11 +31,13 @@ export function both({ config, table, bucket, queueUrl, parameters }: Both): Env
     DORMOUSE_DISCORD_APPLICATION: config.discord.application,
     DORMOUSE_DISCORD_PUBLIC_KEY: config.discord.publicKey,
     DORMOUSE_DISCORD_GUILDS: config.discord.guilds.join(','),
+    DORMOUSE_GAMES: games.map(({ id, cpu, memoryMib }) => `${id}=${cpu}/${memoryMib}`).join(','),
+    ...timersOf(config),
   };
 }
 
-/** Returns what only the front door, which makes worlds, is told: when new ones go to sleep. */
-export function ofFrontDoor({ timers }: Config): Environment {
+/** Returns when new worlds go to sleep, where that is not as the catalogue says. */
+function timersOf({ timers }: Config): Environment {
   const all = Object.entries(timers).map(([timer, seconds]) => [`DORMOUSE_${timer.toUpperCase()}_S`, String(seconds)]);
   return Object.fromEntries(all) as Environment;
 }

@@ -9,7 +9,7 @@ import type { Artefacts } from './artefacts.ts';
 import { MonthlyBudget } from './budget/budget.ts';
 import type { Game } from './catalog.ts';
 import type { Config } from './config.ts';
-import { both, ofFrontDoor, ofWorker } from './environment.ts';
+import { both, ofWorker } from './environment.ts';
 import { FrontDoor } from './front-door/front-door.ts';
 import { logGroup } from './log-group.ts';
 import { LookQueue } from './look-queue/look-queue.ts';
@@ -51,6 +51,7 @@ export class ServiceStack extends Stack {
 
     const shared = both({
       config,
+      games,
       table: stateful.table.name,
       bucket: stateful.archives.name,
       queueUrl: queue.queue.queueUrl,
@@ -58,7 +59,7 @@ export class ServiceStack extends Stack {
     });
     const frontDoor = new FrontDoor(this, 'FrontDoor', {
       code: artefacts.lambda('interactions'),
-      environment: { ...shared, ...ofFrontDoor(config) },
+      environment: shared,
       reserved: reserved(config.functions.frontDoorAtOnce),
       logDays,
     });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import { ERASE } from '../lib/agreed.ts';
 import { readCatalogue, readGame, TIMERS } from '../lib/catalog.ts';
 import { calls, cases, good, withoutParsersWords } from './rust-cases.ts';
 import { ROOT, rust } from './rust.ts';
@@ -78,5 +79,12 @@ describe('the catalogue', () => {
   it('refuses a file whose name is no id', () => {
     const said = /a_file_whose_name_is_no_id[\s\S]*?expect!\["([^"]*)"\]/.exec(ENTRY)?.[1];
     expect(() => readGame('My Game.toml', GOOD)).toThrow(said);
+  });
+
+  it('refuses a game whose task definition would be that of the erasure', () => {
+    const said = /a_file_with_the_name_of_the_task[\s\S]*?expect!\["([^"]*)"\]/.exec(ENTRY)?.[1];
+    expect(said).toContain(`\`${ERASE}\``);
+    expect(() => readGame(`${ERASE}.toml`, GOOD)).toThrow(said);
+    expect(rust('adapters/src/runtime/ecs.rs')).toContain(`self.family("${ERASE}")`);
   });
 });

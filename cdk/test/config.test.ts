@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { readCatalogue } from '../lib/catalog.ts';
 import { readConfig } from '../lib/config.ts';
-import { ROOT, rust } from './rust.ts';
+import { ROOT } from './rust.ts';
 
 /** Three of the games, however many there are. */
 const THREE = ['luanti', 'openttd', 'valheim'];
@@ -118,19 +118,6 @@ describe('the configuration', () => {
       dormouse.toml:1: \`aws\` is missing: use a section [aws]
       dormouse.toml:1: \`discord\` is missing: use a section [discord]"
     `);
-  });
-
-  it('never takes a game whose task definition would be that of the erasure', () => {
-    const luanti = CATALOGUE.get('luanti');
-    if (luanti === undefined) throw new Error('no luanti');
-    const catalogue = new Map([
-      ['erase', { ...luanti, id: 'erase' }],
-      ['luanti', luanti],
-    ]);
-    expect(() => readConfig('dormouse.toml', LEAST.replace('luanti', 'erase'), catalogue)).toThrow(
-      '`games` has "erase": use luanti',
-    );
-    expect(rust('adapters/src/runtime/ecs.rs')).toContain('self.family("erase")');
   });
 
   it('is never taken with a torn or mangled file unless it is sound, and the line at fault is one that it has', () => {

@@ -45,7 +45,6 @@ describe('what is allowed', () => {
         \${FrontDoorLogs38CDE1C0.Arn}
       s3:GetObject
         \${ArchivesBucket.Arn}/worlds/*
-        \${ArchivesBucket.Arn}/uploads/*
         \${ArchivesBucket.Arn}/imports/*
       s3:ListBucket
         \${ArchivesBucket.Arn}
@@ -104,14 +103,12 @@ describe('what is allowed', () => {
       s3:GetObject
         \${ArchivesBucket.Arn}/worlds/*
         \${ArchivesBucket.Arn}/uploads/*
-        \${ArchivesBucket.Arn}/imports/*
       s3:ListBucket
         \${ArchivesBucket.Arn}
       s3:ListMultipartUploadParts
         \${ArchivesBucket.Arn}/worlds/*
       s3:PutObject
         \${ArchivesBucket.Arn}/worlds/*
-        \${ArchivesBucket.Arn}/uploads/*
       sqs:DeleteMessage
         \${LooksQueue9798AD1E.Arn}
       sqs:GetQueueAttributes

@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest';
 
 import { hoursFor } from '../lib/alarms/alarms.ts';
 import { hold } from '../lib/deployment.ts';
+import { emulated } from './emulated.ts';
 import { rendered, text } from './render.ts';
 import { ROOT } from './rust.ts';
 import { flat, list, ofType, templates, type Json, type Resource, type Variant } from './stacks.ts';
@@ -46,6 +47,10 @@ function named(type: string, start: string, variant: Variant = 'plain'): Resourc
 describe('the service stack', () => {
   it('is this', async () => {
     await expect(rendered(service)).toMatchFileSnapshot('snapshots/service.yaml');
+  });
+
+  it('is deployed to emulators by the end-to-end tests as it is here', async () => {
+    await expect(emulated(templates())).toMatchFileSnapshot('snapshots/emulated.json');
   });
 
   it('is held to the rules of cdk-nag: what they find ends the synthesis', () => {

@@ -12,10 +12,15 @@ use adapters::{
     runtime::ecs::CapacityProvider,
     secret::Secret,
 };
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use aws_config::SdkConfig;
 use axum::http::Uri;
-use domain::world::GameId;
+use domain::{
+    game::Game,
+    idle::{BadTimer, TimerChoices, Timers},
+    world::GameId,
+};
+use games::Catalogue;
 
 /// How often a watchdog reports when nothing changes. Each report is one call of the front door: at this pace a world
 /// that is awake around the clock makes 130,000 of them a month, of the million that cost nothing.
@@ -36,6 +41,13 @@ const DISCORD_TOKEN: &str = "discord-token";
 /// The parameter that says where the front door is.
 const CONTROL_URL: &str = "control-url";
 
+/// How many games are read: far more than a configuration can have.
+const MOST_GAMES: usize = 100;
+
+/// The largest that Fargate has.
+const MOST_CPU: u32 = 16_384;
+const MOST_MEMORY_MIB: u32 = 122_880;
+
 /// What both functions are told by their environment.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -51,6 +63,26 @@ pub struct Config {
     pub parameters: String,
     /// Discord's side of it.
     pub discord: DiscordApp,
+    /// What can be played here.
+    pub offer: Offer,
+}
+
+/// What was deployed of the catalogue, and what of it this deployment has its own way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The games, in the sizes of their task definitions.
+    pub games: BTreeMap<GameId, Size>,
+    /// When new worlds go to sleep, where that is not as their game's entry says.
+    pub timers: TimerChoices,
+}
+
+/// What a task has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// CPU units, 1024 to a core.
+    pub cpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
 }
 
 /// What Discord's developer pages say of the application.
@@ -117,7 +149,24 @@ impl Config {
             longest_link: seconds(get, "DORMOUSE_LONGEST_LINK_S", LONGEST_LINK, 60..=7 * 24 * 60 * 60)?,
             parameters: parameters(get)?,
             discord: DiscordApp::read(get)?,
+            offer: Offer { games: games(get)?, timers: timers(get)? },
         })
+    }
+}
+
+impl Offer {
+    /// Returns the games that can be played, each as it was deployed; an error names a game that the catalogue does not
+    /// have, or a timer that does not do.
+    pub fn of(&self, catalogue: &Catalogue) -> Result<BTreeMap<GameId, Game>> {
+        let one = |(id, size): (&GameId, &Size)| {
+            let entry = catalogue.get(id).with_context(|| {
+                format!("DORMOUSE_GAMES has `{id}`, which this program's catalogue has not: build it again")
+            })?;
+            let timers = self.timers.over(entry.game.timers);
+            let Size { cpu, memory_mib } = *size;
+            Ok((id.clone(), Game { cpu, memory_mib, timers, ..entry.game.clone() }))
+        };
+        self.games.iter().map(one).collect()
     }
 }
 
@@ -226,6 +275,49 @@ fn parameters(get: Get<'_>) -> Result<String> {
     let ok = prefix.starts_with('/') && !prefix.ends_with('/');
     ensure!(ok, "environment variable DORMOUSE_PARAMETERS is `{prefix}`: use a path such as /dormouse");
     Ok(prefix)
+}
+
+/// Reads `valheim=2048/8192,luanti=512/1024`: games, with CPU units and MiB.
+fn games(get: Get<'_>) -> Result<BTreeMap<GameId, Size>> {
+    const NAME: &str = "DORMOUSE_GAMES";
+    const USE: &str = "use game=cpu/memory, such as luanti=512/1024";
+    let one = |text: &String| -> Result<(GameId, Size)> {
+        let within = |part: &str, most: u32| part.parse().ok().filter(|n| (1..=most).contains(n));
+        let size = |text: &str| {
+            let (cpu, memory) = text.split_once('/')?;
+            Some(Size { cpu: within(cpu, MOST_CPU)?, memory_mib: within(memory, MOST_MEMORY_MIB)? })
+        };
+        let read = text.split_once('=').and_then(|(game, text)| Some((game, size(text)?)));
+        let (game, size) = read.with_context(|| format!("{NAME} has `{text}`: {USE}"))?;
+        Ok((GameId::parse(game).context(NAME)?, size))
+    };
+    let all = list(get, NAME)?;
+    ensure!(all.len() <= MOST_GAMES, "{NAME} has {} games: use at most {MOST_GAMES}", all.len());
+    all.iter().map(one).collect()
+}
+
+/// Reads the timers that hold for new worlds of every game.
+fn timers(get: Get<'_>) -> Result<TimerChoices> {
+    let read = |name: &str| -> Result<Option<Duration>> {
+        let Some(text) = get(name) else { return Ok(None) };
+        let seconds: Option<u32> = text.parse().ok();
+        let seconds = seconds.with_context(|| {
+            format!("environment variable {name} is `{text}`: use a whole number of seconds")
+        })?;
+        Ok(Some(Duration::from_secs(seconds.into())))
+    };
+    let timers = TimerChoices {
+        never_joined: read("DORMOUSE_NEVER_JOINED_S")?,
+        last_left: read("DORMOUSE_LAST_LEFT_S")?,
+        warning: read("DORMOUSE_WARNING_S")?,
+        cap: read("DORMOUSE_CAP_S")?,
+    };
+    let bad = |BadTimer { name, seconds, least, most }: BadTimer| {
+        let name = name.to_uppercase();
+        anyhow!("environment variable DORMOUSE_{name}_S is `{seconds}`: use {least} to {most}")
+    };
+    timers.over(Timers::DEFAULT).checked().map_err(bad)?;
+    Ok(timers)
 }
 
 /// Reads `valheim=sg-1+sg-2,luanti=sg-3`.
@@ -347,6 +439,70 @@ mod tests {
             Some("valheim"),
             expect!["DORMOUSE_GAME_SECURITY_GROUPS has `valheim`: use game=sg-1+sg-2"],
         );
+        check("DORMOUSE_GAMES", None, expect!["environment variable DORMOUSE_GAMES is not set"]);
+        check(
+            "DORMOUSE_LAST_LEFT_S",
+            Some("5m"),
+            expect!["environment variable DORMOUSE_LAST_LEFT_S is `5m`: use a whole number of seconds"],
+        );
+        check(
+            "DORMOUSE_CAP_S",
+            Some("29"),
+            expect!["environment variable DORMOUSE_CAP_S is `29`: use 30 to 604800"],
+        );
+        check(
+            "DORMOUSE_WARNING_S",
+            Some("-1"),
+            expect!["environment variable DORMOUSE_WARNING_S is `-1`: use a whole number of seconds"],
+        );
+    }
+
+    #[test]
+    fn games_have_a_size_each() {
+        let read = |text: &str| games(&|_| Some(text.to_owned())).map_err(|error| error.to_string());
+        let luanti = Size { cpu: 512, memory_mib: 1024 };
+        assert_eq!(read("luanti=512/1024"), Ok([(GameId::parse("luanti").unwrap(), luanti)].into()));
+        for bad in [
+            "luanti",
+            "luanti=512",
+            "luanti=0/1024",
+            "luanti=512/-1",
+            "luanti=16385/1024",
+            "luanti=512/122881",
+            "=512/1024",
+            "Luanti=512/1024",
+            "luanti=512/1024/2",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let many: Vec<_> = (0..=MOST_GAMES).map(|n| format!("g{n}=512/1024")).collect();
+        assert_eq!(read(&many.join(",")).unwrap_err(), "DORMOUSE_GAMES has 101 games: use at most 100");
+    }
+
+    #[test]
+    fn what_is_offered_is_what_was_deployed_in_its_size_and_with_its_timers() {
+        let offer = Config::read(&|name| whole().get(name).cloned()).unwrap().offer;
+        let catalogue = Catalogue::embedded().unwrap();
+        let offered = offer.of(&catalogue).unwrap();
+        let ids: Vec<_> = offered.keys().map(GameId::as_str).collect();
+        assert_eq!(ids, ["luanti", "openttd"], "not what the catalogue has beyond that");
+        let luanti = &offered[&GameId::parse("luanti").unwrap()];
+        assert_eq!((luanti.cpu, luanti.memory_mib), (1024, 2048));
+        let entry = &catalogue.get(&luanti.id).unwrap().game;
+        assert_ne!((luanti.cpu, luanti.memory_mib), (entry.cpu, entry.memory_mib));
+        assert_eq!(luanti.timers, Timers { last_left: Duration::from_secs(300), ..entry.timers });
+    }
+
+    #[test]
+    fn a_game_that_the_program_does_not_know_is_named() {
+        let get = |name: &str| match name {
+            "DORMOUSE_GAMES" => Some("tetris=256/512".to_owned()),
+            _ => whole().get(name).cloned(),
+        };
+        let offer = Config::read(&get).unwrap().offer;
+        let error = offer.of(&Catalogue::embedded().unwrap()).unwrap_err();
+        expect!["DORMOUSE_GAMES has `tetris`, which this program's catalogue has not: build it again"]
+            .assert_eq(&error.to_string());
     }
 
     #[test]
@@ -423,7 +579,7 @@ mod tests {
         };
         let get = |name: &str| all.get(name).cloned();
         let error = Config::read(&get).map(drop).and_then(|()| Tasks::read(&get).map(drop)).unwrap_err();
-        expected.assert_eq(&error.to_string());
+        expected.assert_eq(&format!("{error:#}"));
     }
 
     fn whole() -> BTreeMap<String, String> {
@@ -440,6 +596,8 @@ mod tests {
             ("SECURITY_GROUPS", "sg-1"),
             ("GAME_SECURITY_GROUPS", "valheim=sg-2+sg-3,luanti=sg-4"),
             ("CONTROL_URL", "https://abc.lambda-url.eu-central-1.on.aws/"),
+            ("GAMES", "luanti=1024/2048, openttd=256/512"),
+            ("LAST_LEFT_S", "300"),
         ];
         all.into_iter().map(|(name, value)| (format!("DORMOUSE_{name}"), value.to_owned())).collect()
     }

@@ -1,6 +1,6 @@
 //! Which adapters each function is made of.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use adapters::{
     archive::s3::S3Archive,
@@ -19,8 +19,9 @@ use axum::Router;
 use domain::{
     Timestamp,
     driver::Driver,
+    game::Game,
     ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
-    world::{Force, GuildId, TaskId, WorldId},
+    world::{Force, GameId, GuildId, TaskId, WorldId},
 };
 use games::Catalogue;
 
@@ -37,8 +38,8 @@ const CATALOGUE_DIR: &str = "/catalogue";
 
 /// Returns the front door as a router.
 pub fn front_door(aws: &SdkConfig, config: &Config, secrets: &Secrets) -> Result<Router> {
-    let catalogue = Catalogue::embedded()?;
-    let (driver, discord) = driver(aws, config, secrets, &catalogue, Arc::new(NoTasks));
+    let games = config.offer.of(&Catalogue::embedded()?)?;
+    let (driver, discord) = driver(aws, config, secrets, games, Arc::new(NoTasks));
     let clock: fn() -> Timestamp = Timestamp::now;
     let guild = config.discord.guilds.first().context("DORMOUSE_DISCORD_GUILDS names no guild")?;
     let door = FrontDoor {
@@ -55,16 +56,16 @@ pub fn front_door(aws: &SdkConfig, config: &Config, secrets: &Secrets) -> Result
 
 /// Returns the driver that performs what worlds ask for.
 pub fn worker(aws: &SdkConfig, config: &Config, tasks: Tasks, secrets: &Secrets) -> Result<Driver> {
-    let catalogue = Catalogue::embedded()?;
-    let runtime = EcsRuntime::new(aws, ecs(tasks, secrets.launch.clone(), &catalogue));
-    Ok(driver(aws, config, secrets, &catalogue, Arc::new(runtime)).0)
+    let games = config.offer.of(&Catalogue::embedded()?)?;
+    let runtime = EcsRuntime::new(aws, ecs(tasks, secrets.launch.clone(), games.clone()));
+    Ok(driver(aws, config, secrets, games, Arc::new(runtime)).0)
 }
 
-fn ecs(tasks: Tasks, secret: Secret, catalogue: &Catalogue) -> EcsConfig {
+fn ecs(tasks: Tasks, secret: Secret, games: BTreeMap<GameId, Game>) -> EcsConfig {
     EcsConfig {
         cluster: tasks.cluster,
         prefix: tasks.prefix,
-        games: catalogue.games(),
+        games,
         subnets: tasks.subnets,
         security_groups: tasks.security_groups,
         game_security_groups: tasks.game_security_groups,
@@ -85,10 +86,10 @@ fn driver(
     aws: &SdkConfig,
     config: &Config,
     secrets: &Secrets,
-    catalogue: &Catalogue,
+    games: BTreeMap<GameId, Game>,
     runtime: Arc<dyn Runtime>,
 ) -> (Driver, Arc<Discord>) {
-    let games = Arc::new(catalogue.games());
+    let games = Arc::new(games);
     let discord = DiscordConfig {
         application: config.discord.application,
         public_key: Some(config.discord.public_key),

@@ -22,7 +22,10 @@ use crate::{
     },
     refusal::Refusal,
     vault::{LinkOf, Litter},
-    world::{Archive, Errand, Force, GameId, Generation, GuildId, LinkId, TaskId, World, WorldId, WorldName},
+    world::{
+        Archive, Errand, Force, GameId, Generation, GuildId, LinkId, State, TaskId, Then, World, WorldId,
+        WorldName,
+    },
 };
 
 /// How often a conditional save is tried. Each try loses only to somebody else's success, and a world has few writers.
@@ -127,7 +130,20 @@ impl Driver {
     ) -> Result<Applied, ApplyError> {
         let Found { world, version, rules } = self.store.find(guild, name).await?;
         rules.require(asker, action)?;
+        self.require_game(&world, events, now)?;
         self.save_stepped(world, version, events, now).await
+    }
+
+    /// Refuses `events` that would have the world launched, if its game is not among those that worlds can be of.
+    fn require_game(&self, world: &World, events: &[Event], now: Timestamp) -> Result<(), Refusal> {
+        if self.games.contains_key(&world.game) || is_launched_next(world) {
+            return Ok(());
+        }
+        let after = events.iter().try_fold(world.clone(), |world, event| step(&world, event.clone(), now))?;
+        if is_launched_next(&after) {
+            return Err(Refusal::NotOffered { name: world.name.clone(), game: world.game.clone() });
+        }
+        Ok(())
     }
 
     /// Lets `events` happen, in order, to the world: all of them or, if one is refused, none.
@@ -384,5 +400,20 @@ impl Driver {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Tells whether the world is being launched, or is to be as soon as its last launch is over.
+fn is_launched_next(world: &World) -> bool {
+    match &world.state {
+        State::Starting { .. }
+        | State::Stopping { then: Then::Start(_), .. }
+        | State::Ending { then: Then::Start(_), .. } => true,
+        State::Asleep
+        | State::Awake { .. }
+        | State::Stopping { then: Then::Sleep, .. }
+        | State::Ending { then: Then::Sleep, .. }
+        | State::Deleting { .. }
+        | State::Deleted { .. } => false,
     }
 }

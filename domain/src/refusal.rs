@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::world::{ArchiveId, Generation, LinkId, WorldName};
+use crate::world::{ArchiveId, GameId, Generation, LinkId, WorldName};
 
 /// Why something is not done: an answer for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -65,6 +65,14 @@ pub enum Refusal {
     /// A setting is out of its range; which, and what is allowed.
     #[error("{0}")]
     BadSetting(String),
+    /// Its game was taken out of those that can be played.
+    #[error("`{name}` is a world of `{game}`, which is not among the games here any more")]
+    NotOffered {
+        /// The world.
+        name: WorldName,
+        /// Its game.
+        game: GameId,
+    },
     /// The event belongs to another launch than the current one.
     #[error("launch {generation} of `{name}` is not the current one")]
     StaleLaunch {
@@ -107,6 +115,9 @@ impl Refusal {
             Self::NoSuchLink { name, .. } => format!("`world links {name}` lists those that it has"),
             Self::TooManyLinks(name) => format!("`world withdraw {name}` makes room"),
             Self::BadSetting(_) => "nothing was changed".into(),
+            Self::NotOffered { game, .. } => {
+                format!("nothing of it is lost: it can be woken again once `{game}` is back among the games")
+            }
             Self::StaleLaunch { .. } => "the watchdog of that launch shall end".into(),
         }
     }

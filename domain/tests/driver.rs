@@ -916,6 +916,50 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_world_whose_game_was_taken_out_is_not_woken_and_says_so() {
+    let mut answers = String::new();
+    for situation in ["new", "asleep", "launched", "awake", "saving", "ending"] {
+        let (memory, _) = outside(situation).await;
+        let bare = memory.driver([]);
+        let answer = run(Command::Start(name()), "eve", self::situation(situation).1 + 20, &bare).await;
+        answers += &format!("{situation}: {answer}\n");
+    }
+    expect![[r#"
+        new: Refused: `valhalla` is a world of `valheim`, which is not among the games here any more (nothing of it is lost: it can be woken again once `valheim` is back among the games)
+        asleep: Refused: `valhalla` is a world of `valheim`, which is not among the games here any more (nothing of it is lost: it can be woken again once `valheim` is back among the games)
+        launched: `valhalla` is already waking, asked for by ann 21 s ago, soon there
+        awake: `valhalla` is already awake at 203.0.113.7:2456, asked for by ann 2 min ago
+        saving: Refused: `valhalla` is a world of `valheim`, which is not among the games here any more (nothing of it is lost: it can be woken again once `valheim` is back among the games)
+        ending: Refused: `valhalla` is a world of `valheim`, which is not among the games here any more (nothing of it is lost: it can be woken again once `valheim` is back among the games)
+    "#]].assert_eq(&answers);
+}
+
+#[tokio::test]
+async fn a_world_whose_game_was_taken_out_can_still_be_had_and_deleted() {
+    let (memory, _) = outside("asleep").await;
+    let bare = memory.driver([]);
+    upload(&memory, "uploaded a1");
+    let soon = situation("asleep").1 + 20;
+    let restore = Restore { name: name(), archive: "a1".parse().unwrap() };
+    let delete = Delete { name: name(), typed: "valhalla".into() };
+    let mut answers = String::new();
+    for command in [
+        Command::Restore(restore),
+        Command::Status(name()),
+        Command::Export(Export { name: name(), length: HOUR, archive: None }),
+        Command::Delete(delete),
+    ] {
+        answers += &format!("{}\n", run(command, "ann", soon, &bare).await);
+    }
+    expect![[r#"
+        Refused: `valhalla` is a world of `valheim`, which is not among the games here any more (nothing of it is lost: it can be woken again once `valheim` is back among the games)
+        `valhalla`: asleep: saved and archived, asked for by bob
+        `valhalla`: a1 1.4 MB, 30 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
+        `valhalla` is being deleted; its archive a1 is kept for 30 days -> memory://w1/link/w9
+    "#]].assert_eq(&answers);
+}
+
+#[tokio::test]
 async fn a_guild_has_a_hundred_worlds_at_most() {
     let (_, driver) = outside("new").await;
     for n in 1..100 {

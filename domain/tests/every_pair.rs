@@ -145,6 +145,7 @@ fn refusal_word(refusal: &Refusal) -> &'static str {
         Refusal::TooManyLinks(_) => "too-many-links",
         Refusal::BadSetting(_) => "bad-setting",
         Refusal::StaleLaunch { .. } => "stale",
+        Refusal::NotOffered { .. } => "not offered",
     }
 }
 

@@ -1,8 +1,10 @@
 //! The cloud end to end: the deployed functions, real watchdogs, real servers and real clients.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::IpAddr,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -11,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     clients::{LuantiClient, surely},
     cloud::{
-        Cloud, Plan, account,
+        Caller, Cloud, Plan, account,
         discord::Trouble,
         fargate::{Fault, Task},
         people::{ANN, Answered, BOB},
@@ -19,6 +21,7 @@ use e2e::{
     dormouse::players,
 };
 use emulators::{When, lambda::Delivery};
+use expect_test::expect_file;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
@@ -250,6 +253,70 @@ fn the_doctor_finds_nothing_wrong_with_a_deployment_that_works() -> Result<()> {
     })
 }
 
+#[test]
+fn every_call_of_the_functions_is_one_that_the_template_was_compared_with() -> Result<()> {
+    play(&Plan { players: 0, ..Plan::new("calls") }, |cloud| {
+        // Each archive takes the place of the one before.
+        cloud.create("valhalla", ["10m", "10m"])?;
+        let keep = [("name", "valhalla"), ("keep-newest", "1"), ("keep-daily", "0"), ("keep-weekly", "0")];
+        cloud.people.command(ANN, "world settings", &keep)?;
+        cloud.on(ANN, "start", "valhalla")?;
+        cloud.wait_for("valhalla", "awake", SOON)?;
+        cloud.on(BOB, "backup", "valhalla")?;
+        cloud.wait("valhalla", "archived while awake", SOON, |world| world["archives"] == 1)?;
+        let stopped = cloud.on(BOB, "stop", "valhalla")?;
+        let asleep = ends_well(cloud, "valhalla", &stopped, "asked for by bob")?;
+        can_be_had(cloud, &asleep)?;
+
+        let newest = asleep["archive"]["id"].as_str().context("no archive")?;
+        let restore = [("name", "valhalla"), ("backup", newest)];
+        let begun = cloud.people.command(ANN, "world restore", &restore)?;
+        let restored = ends(cloud, "valhalla", &begun, "restored from archive")?;
+        bring_in(cloud, "valhalla", &fs::read(cloud.archive(&restored)?)?)?;
+        cloud.people.command(BOB, "world list", &[])?;
+        cloud.on(ANN, "start", "valhalla")?;
+        cloud.wait_for("valhalla", "awake", SOON)?;
+        let stopped = cloud.on(ANN, "stop", "valhalla")?;
+        ends_well(cloud, "valhalla", &stopped, "asked for by ann")?;
+
+        cloud.delete("valhalla")?;
+        let is_erasure = |task: &Task| task.asked["family"] == "dormouse-erase" && task.ended.is_some();
+        let is_erased = || cloud.fargate.tasks().iter().any(is_erasure);
+        cloud.until("its files are removed", SOON, is_erased)?;
+        // The last act of all: its name is free again.
+        let frees = |call: &String| call.starts_with("dynamodb:DeleteItem");
+        let is_free = || cloud.needed(Caller::Worker).is_ok_and(|calls| calls.iter().any(frees));
+        cloud.until("its name is free again", SOON, is_free)?;
+        for who in [Caller::FrontDoor, Caller::Worker] {
+            let made: Vec<_> = cloud.needed(who)?.into_iter().collect();
+            expect_file![calls_file(who)].assert_eq(&(made.join("\n") + "\n"));
+        }
+        Ok(())
+    })
+}
+
+/// Returns the file of the calls that a function makes, which `cdk` compares with what its role is allowed.
+fn calls_file(who: Caller) -> PathBuf {
+    let name = match who {
+        Caller::FrontDoor => "front-door",
+        Caller::Worker => "worker",
+    };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../cdk/test/calls/{name}.txt"))
+}
+
+/// Checks that the functions made no call that is not in the files.
+fn keeps_to_its_calls(cloud: &Cloud) -> Result<()> {
+    for who in [Caller::FrontDoor, Caller::Worker] {
+        let known = fs::read_to_string(calls_file(who)).unwrap_or_default();
+        let known: BTreeSet<_> = known.lines().collect();
+        let made = cloud.needed(who)?;
+        let new: Vec<_> = made.iter().filter(|call| !known.contains(call.as_str())).collect();
+        ensure!(new.is_empty(), "{who:?} made calls that the template was not compared with: {new:#?}");
+        ensure!(!made.is_empty(), "no call of {who:?} was seen");
+    }
+    Ok(())
+}
+
 /// Plays `evening` in a cloud by `plan`; a failure shows what everybody has said.
 fn play(plan: &Plan, evening: impl FnOnce(&Cloud) -> Result<()>) -> Result<()> {
     let cloud = Cloud::start(plan)?;
@@ -257,6 +324,7 @@ fn play(plan: &Plan, evening: impl FnOnce(&Cloud) -> Result<()>) -> Result<()> {
         cloud.discord.check()?;
         keeps_secrets(&cloud)?;
         names_worlds_in_logs(&cloud)?;
+        keeps_to_its_calls(&cloud)?;
         let dead = cloud.dead_letters()?;
         ensure!(dead == 0, "{dead} messages could not be worked on");
         Ok(())
@@ -270,7 +338,6 @@ fn address(world: &Value) -> Result<(IpAddr, u16)> {
     Ok((host.parse()?, port.parse()?))
 }
 
-/// Has a player join the game of `task`.
 #[test]
 fn archives_are_made_put_back_and_brought_in_from_discord() -> Result<()> {
     play(&Plan { players: 0, ..Plan::new("archives") }, |cloud| {
@@ -300,22 +367,27 @@ fn archives_are_made_put_back_and_brought_in_from_discord() -> Result<()> {
 
         // Brought in: the archive, as an upload to another world.
         cloud.create("midgard", ["10m", "10m"])?;
-        let inbox = cloud.on(ANN, "import", "midgard")?;
-        ensure!(inbox.is_whispered(), "everybody was given the link");
-        let text = inbox.text();
-        let url = text.split('\'').nth(1).with_context(|| format!("no link: {text}"))?;
-        let id = text.split("upload:").nth(1).and_then(|rest| rest.split('`').next()).context("no id")?;
-        let early = cloud.people.command(ANN, "world import", &[("name", "midgard"), ("upload", id)])?;
-        ensure!(early.text().contains("Nothing was uploaded"), "it said: {}", early.text());
-        ureq::put(url).send(&zip)?;
-        let begun = cloud.people.command(ANN, "world import", &[("name", "midgard"), ("upload", id)])?;
-        ends(cloud, "midgard", &begun, "replaced by what was uploaded: a world found by")?;
+        bring_in(cloud, "midgard", &zip)?;
         let started = cloud.on(ANN, "start", "midgard")?;
         cloud.wait_for("midgard", "awake", SOON)?;
         shown(cloud, &started, "Join at `")?;
         let stopped = cloud.on(ANN, "stop", "midgard")?;
         ends_well(cloud, "midgard", &stopped, "asked for by ann").map(drop)
     })
+}
+
+/// Has a sleeping world replaced by an upload.
+fn bring_in(cloud: &Cloud, world: &str, zip: &[u8]) -> Result<()> {
+    let inbox = cloud.on(ANN, "import", world)?;
+    ensure!(inbox.is_whispered(), "everybody was given the link");
+    let text = inbox.text();
+    let url = text.split('\'').nth(1).with_context(|| format!("no link: {text}"))?;
+    let id = text.split("upload:").nth(1).and_then(|rest| rest.split('`').next()).context("no id")?;
+    let early = cloud.people.command(ANN, "world import", &[("name", world), ("upload", id)])?;
+    ensure!(early.text().contains("Nothing was uploaded"), "it said: {}", early.text());
+    ureq::put(url).send(zip)?;
+    let begun = cloud.people.command(ANN, "world import", &[("name", world), ("upload", id)])?;
+    ends(cloud, world, &begun, "replaced by what was uploaded: a world found by").map(drop)
 }
 
 /// Returns the link that an answer holds.
@@ -325,6 +397,7 @@ fn link_in(answered: &Answered) -> Result<String> {
     Ok(text[begin..].split(['`', '\n', ' ', '>', ')']).next().unwrap_or_default().to_owned())
 }
 
+/// Has a player join the game of `task`.
 fn join(cloud: &Cloud, client: usize, name: &'static str, task: &Task) -> Result<LuantiClient> {
     let address = task.address.context("a task without address")?;
     let joined = || Ok(LuantiClient::joined(name, &task.file("game.log")));
@@ -412,7 +485,9 @@ fn keeps_secrets(cloud: &Cloud) -> Result<()> {
     let mut secrets = vec![&cloud.secrets.launch, &cloud.secrets.api, &cloud.secrets.bot, &key];
     let tokens = cloud.discord.tokens();
     secrets.extend(&tokens);
-    let launch_tokens: Vec<_> = cloud.fargate.tasks().iter().map(launch_token).collect::<Result<_>>()?;
+    // What removes a world reports to nobody.
+    let launches = cloud.fargate.tasks().into_iter().filter(|task| task.asked["family"] != "dormouse-erase");
+    let launch_tokens: Vec<_> = launches.map(|task| launch_token(&task)).collect::<Result<_>>()?;
     secrets.extend(&launch_tokens);
     let mut places = vec![("a function's log", cloud.logs())];
     places.extend(cloud.fargate.tasks().iter().map(|task| ("a tag", task.asked["tags"].to_string())));

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
 };
 use e2e::cloud::{
-    account::{self, BUCKET, CLUSTER, DEAD, PARAMETERS, QUEUE, Secrets, TABLE, call, deploy},
+    account::{self, DEAD, Secrets, TABLE, call},
     discord::Discord,
     patient::{Patient, said},
 };
@@ -55,15 +55,14 @@ fn secrets_that_are_missing_or_malformed_are_told_and_never_shown() {
     let account = Account::new();
     let patient = account.patient();
     let ssm = |action: &str, request: Value| account.call(&format!("AmazonSSM.{action}"), &request);
-    ssm("DeleteParameter", json!({ "Name": format!("{PARAMETERS}/launch-secret") }));
-    let plain =
-        json!({ "Name": format!("{PARAMETERS}/api-token"), "Value": account.secrets.api, "Type": "String" });
-    ssm("DeleteParameter", json!({ "Name": format!("{PARAMETERS}/api-token") }));
+    ssm("DeleteParameter", json!({ "Name": "/dormouse/launch-secret" }));
+    let plain = json!({ "Name": "/dormouse/api-token", "Value": account.secrets.api, "Type": "String" });
+    ssm("DeleteParameter", json!({ "Name": "/dormouse/api-token" }));
     ssm("PutParameter", plain);
     ssm(
         "PutParameter",
         json!({
-            "Name": format!("{PARAMETERS}/discord-token"), "Value": "Bot x", "Type": "SecureString", "Overwrite": true,
+            "Name": "/dormouse/discord-token", "Value": "Bot x", "Type": "SecureString", "Overwrite": true,
         }),
     );
     amiss(
@@ -121,7 +120,8 @@ fn dead_letters_and_a_queue_without_them_are_told() {
     let url =
         |name: &str| account.call("AmazonSQS.GetQueueUrl", &json!({ "QueueName": name }))["QueueUrl"].clone();
     account.call("AmazonSQS.SendMessage", &json!({ "QueueUrl": url(DEAD), "MessageBody": "{}" }));
-    let soon = json!({ "QueueUrl": url(QUEUE), "Attributes": { "VisibilityTimeout": "30" } });
+    let soon =
+        json!({ "QueueUrl": account::queue_url(&account.moto), "Attributes": { "VisibilityTimeout": "30" } });
     account.call("AmazonSQS.SetQueueAttributes", &soon);
     amiss(
         &patient,
@@ -131,8 +131,8 @@ fn dead_letters_and_a_queue_without_them_are_told() {
         dormouse: something is wrong
         (1)"#]],
     );
-    account.call("AmazonSQS.DeleteQueue", &json!({ "QueueUrl": url(QUEUE) }));
-    account.call("AmazonSQS.CreateQueue", &json!({ "QueueName": QUEUE }));
+    account.call("AmazonSQS.DeleteQueue", &json!({ "QueueUrl": account::queue_url(&account.moto) }));
+    account.call("AmazonSQS.CreateQueue", &json!({ "QueueName": account::queue() }));
     amiss(
         &patient,
         expect![[r#"
@@ -167,7 +167,7 @@ fn tasks_that_no_world_has_are_told() {
     account.call(
         "AmazonEC2ContainerServiceV20141113.RunTask",
         &json!({
-            "cluster": CLUSTER, "taskDefinition": "dormouse-luanti", "startedBy": "somebody",
+            "cluster": account::cluster().unwrap(), "taskDefinition": "dormouse-luanti", "startedBy": "somebody",
             "capacityProviderStrategy": [{ "capacityProvider": "FARGATE_SPOT", "weight": 1 }],
             "networkConfiguration": { "awsvpcConfiguration": { "subnets": ["subnet-0123456789abcdef0"], "securityGroups": ["sg-0123456789abcdef0"] } },
         }),
@@ -289,7 +289,8 @@ fn outputs_that_lead_elsewhere_are_told() {
     let account = Account::new();
     let patient = account.patient();
     let outputs = std::fs::read_to_string(patient.path("outputs.json")).unwrap();
-    let plain = outputs.replace(BUCKET, "elsewhere").replace(patient.url(), "http://plain.example.org");
+    let plain =
+        outputs.replace(&account::bucket(), "elsewhere").replace(patient.url(), "http://plain.example.org");
     patient.write("outputs.json", &plain).unwrap();
     amiss(
         &patient,
@@ -339,11 +340,14 @@ impl Account {
         let bot = format!("MTEwMDAwMDAwMDAwMDAwMDAwMQ.GabcDe.{}", "a1".repeat(16));
         let secrets = Secrets { launch: "5e".repeat(32), api: "a9".repeat(24), bot };
         let moto = Moto::start().unwrap();
-        let s3 = S3::start(&[BUCKET], "AKIADORMOUSEEXAMPLE1", "wJalrXUtnFEMIexamplekeyofthebucket").unwrap();
-        deploy(&moto, &secrets, VISIBILITY).unwrap();
+        let s3 =
+            S3::start(&[&account::bucket()], "AKIADORMOUSEEXAMPLE1", "wJalrXUtnFEMIexamplekeyofthebucket")
+                .unwrap();
+        let mut deployed =
+            account::Account::deploy(&moto, account::named().unwrap(), &secrets, VISIBILITY).unwrap();
         let discord = Discord::start(&runtime, &secrets.bot).unwrap();
         let door = Door::start(&runtime, &secrets.api);
-        account::set_control_url(&moto, &door.url).unwrap();
+        deployed.set_control_url(&door.url).unwrap();
         Self { moto, s3, discord, door, secrets, _runtime: runtime }
     }
 

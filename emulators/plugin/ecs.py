@@ -142,6 +142,7 @@ class Ecs:
         self.tokens = {}   # (cluster ARN, client token) -> (parameters, tasks, when)
         self.pages = {}    # nextToken -> the ARNs that are left
         self.spool = os.environ.get("DORMOUSE_FARGATE_DIR")
+        self.rule = json.loads(os.environ.get("DORMOUSE_TASK_EVENTS_RULE", "{}"))
         self.settings = {
             "stage_ms": int(os.environ.get("DORMOUSE_ECS_STAGE_MS", "50")),
             "visible_after_ms": 0,
@@ -168,7 +169,7 @@ class Ecs:
                     raise Refused("ConflictException", "The client token is in use with other parameters.",
                                   resourceIds=[task.arn for task in tasks])
                 return {"tasks": [task.view(include_tags=True) for task in tasks], "failures": []}
-            definition, definition_tags = _definition(region, params["taskDefinition"])
+            definition, definition_tags = definition_of(region, params["taskDefinition"])
             provider = _check_run(params, definition, cluster)
             tags = list(params.get("tags", []))
             if params.get("propagateTags") == "TASK_DEFINITION":
@@ -417,11 +418,28 @@ class Ecs:
         event = {"version": "0", "id": str(uuid.uuid4()), "detail-type": "ECS Task State Change",
                  "source": "aws.ecs", "account": DEFAULT_ACCOUNT_ID, "time": _iso(time.time())[:19] + "Z",
                  "region": region, "resources": [task.arn], "detail": detail}
+        if not _matches(self.rule, event):
+            return
         try:
             for _ in range(2 if self.settings["events_twice"] else 1):
                 self.deliver(region, queue, json.dumps(event))
         except ServiceException as error:  # EventBridge drops what its target does not take
             print(f"event of {task.arn} dropped: {error!r}", flush=True)
+
+
+def _matches(pattern, value):
+    """Tells whether a value is as an event pattern of EventBridge says; of its operators only `prefix` is known."""
+    if isinstance(pattern, dict):
+        return isinstance(value, dict) and all(_matches(inner, value.get(name)) for name, inner in pattern.items())
+    return any(_is_one(wanted, value) for wanted in pattern)
+
+
+def _is_one(wanted, value):
+    if not isinstance(wanted, dict):
+        return wanted == value
+    if set(wanted) != {"prefix"}:
+        raise ValueError(f"the emulator knows no pattern {wanted}")
+    return isinstance(value, str) and value.startswith(wanted["prefix"])
 
 
 # ---- what RunTask accepts ----
@@ -507,7 +525,8 @@ def _capacity(params, definition, cluster):
     return provider
 
 
-def _definition(region, wanted):
+def definition_of(region, wanted):
+    """Returns the task definition of that name, and its tags."""
     backend = ecs_backends[DEFAULT_ACCOUNT_ID][region]
     name = wanted.rpartition("/")[2]
     family, _, revision = name.partition(":")

@@ -4,7 +4,7 @@ Every request in a JSON protocol to a service that `validation.py` names is note
 against the service's own model, and is served one at a time for each service (moto's own state knows no locks, and a
 conditional write must be one). RunTask, StopTask, DescribeTasks and ListTasks are answered by `ecs.py`; what moto gets
 wrong about DynamoDB's ClientRequestToken is put right here, and `documented.py` refuses what moto lets pass. Everything
-else is moto's own answer.
+else is moto's own answer. `permissions.py` says what each call of somebody with a session token had to be allowed.
 
     python main.py PORT_FILE    binds a free port and writes it to PORT_FILE as soon as it answers
 """
@@ -20,6 +20,7 @@ from collections import deque
 
 import documented
 import ecs
+import permissions
 import validation
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -30,6 +31,7 @@ from werkzeug.serving import make_server
 MOST_BODY_BYTES = 17 * 1024 * 1024  # DynamoDB's BatchWriteItem is the largest, at 16 MB
 MOST_CALLS = 20_000
 MOST_FAULTS = 1_000
+MOST_NEEDED = 10_000
 MOST_SUMMARY_CHARS = 2_000
 POLL_S = 0.02
 # "If you submit a request with the same client token but a change in other parameters within the 10-minute
@@ -46,6 +48,7 @@ class Front:
         self.locks = {service: threading.RLock() for service in validation.SERVICES}
         self.lock = threading.Lock()  # of what follows
         self.calls = deque(maxlen=MOST_CALLS)
+        self.needed = set()  # what whoever has a session token needed to be allowed
         self.faults = []
         self.transactions = {}
         self.ecs = ecs.Ecs(self._deliver)
@@ -90,6 +93,7 @@ class Front:
     def _serve(self, environ, service, action, params, raw):
         validation.check(service, action, params)
         region = _region(environ)
+        self._note_needed(environ.get("HTTP_X_AMZ_SECURITY_TOKEN"), service, action, params, region)
         documented.check(service, action, params, region)
         if service == "ecs" and action in self.ecs.actions():
             return _json(200, self.ecs.actions()[action](region, params))
@@ -163,6 +167,15 @@ class Front:
             self.calls.append(noted)
         return noted
 
+    def _note_needed(self, caller, service, action, params, region):
+        if not caller:
+            return
+        needed = permissions.needed(service, action, params, region, lambda name: ecs.definition_of(region, name)[0])
+        with self.lock:
+            for name, resource, context in needed:
+                if len(self.needed) < MOST_NEEDED:
+                    self.needed.add((caller, name, resource, tuple(sorted(context.items()))))
+
     def _take_fault(self, service, action):
         with self.lock:
             for fault in self.faults:
@@ -194,6 +207,10 @@ class Front:
             with self.lock:
                 self.calls.clear()
             return {}
+        if (method, path) == ("GET", "needed"):
+            with self.lock:
+                return [{"caller": caller, "action": action, "resource": resource, "context": dict(context)}
+                        for caller, action, resource, context in sorted(self.needed)]
         if (method, path) == ("POST", "faults"):
             return self._add_fault(asked)
         if (method, path) == ("DELETE", "faults"):

@@ -2,9 +2,9 @@
 //!
 //! | emulator | is | strict about | not emulated |
 //! | --- | --- | --- | --- |
-//! | [`Moto`]: DynamoDB, SQS, SSM, STS | moto's server (`plugin/main.py`) | every request, against botocore's model of the service; placeholders of expressions; one request at a time for each service; DynamoDB's `ClientRequestToken` | permissions, quotas, TTL, prices |
+//! | [`Moto`]: DynamoDB, SQS, SSM, STS | moto's server (`plugin/main.py`) | every request, against botocore's model of the service; placeholders of expressions; one request at a time for each service; DynamoDB's `ClientRequestToken` | permissions (they are noted: [`Moto::needed`]), quotas, TTL, prices |
 //! | [`Moto`]: ECS | our own tasks over moto's clusters and task definitions (`plugin/ecs.py`) | client tokens, Fargate's sizes, staged states on a clock, what is asynchronous, what is forgotten; see below | services, EC2, deployments |
-//! | [`S3`] | `s3s-fs` | signatures, expiry, lengths, digests of single uploads | see `s3.rs`: much of what multipart uploads promise |
+//! | [`S3`] | `s3s-fs` | signatures, expiry, lengths, digests of single uploads | see `s3.rs`: much of what multipart uploads promise; permissions (they are noted: [`S3Watch`]) |
 //! | [`lambda`] | the Runtime API, function URLs, SQS event sources and schedules, by hand | one event at a time for each instance, an environment of its own, nothing runs between events, payload sizes | extensions, response streaming, memory limits, permissions |
 //!
 //! The rules of ECS come from the Amazon ECS API reference (RunTask, StopTask, DescribeTasks, ListTasks, and the page
@@ -20,7 +20,9 @@
 
 pub use install::install;
 pub use moto::{Call, Moto, Options, When};
+pub use needed::Needed;
 pub use s3::S3;
+pub use s3_watch::S3Watch;
 
 mod install;
 
@@ -29,5 +31,9 @@ mod process;
 mod moto;
 
 mod s3;
+
+mod s3_watch;
+
+mod needed;
 
 pub mod lambda;

@@ -2,6 +2,7 @@
 //! of it beyond AWS: to fail, to end a task, to tell which calls were made.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
     process::Command,
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    Needed,
     install::{self, install},
     process::{Environment, Guarded},
 };
@@ -49,6 +51,8 @@ pub struct Options {
     pub stage: Option<Duration>,
     /// The queue that gets an EventBridge event "ECS Task State Change" for each change of a task.
     pub task_events_queue: Option<String>,
+    /// The pattern of the EventBridge rule that lets those events through; without one all of them are.
+    pub task_events_rule: Option<Value>,
     /// The spool directory of a stand-in for Fargate; tasks then do what it says. RunTask writes `<task
     /// id>/task.json`, a stop writes `<task id>/stop.json`, and the stand-in writes `<task id>/status.json`.
     pub fargate_directory: Option<PathBuf>,
@@ -100,6 +104,9 @@ impl Moto {
         }
         if let Some(queue) = &options.task_events_queue {
             command.env("DORMOUSE_TASK_EVENTS_QUEUE", queue);
+        }
+        if let Some(rule) = &options.task_events_rule {
+            command.env("DORMOUSE_TASK_EVENTS_RULE", rule.to_string());
         }
         if let Some(spool) = &options.fargate_directory {
             command.env("DORMOUSE_FARGATE_DIR", spool);
@@ -169,6 +176,11 @@ impl Moto {
     /// last 20,000.
     pub fn calls(&self) -> Result<Vec<Call>> {
         Ok(serde_json::from_value(self.control("GET", "calls", &json!({}))?)?)
+    }
+
+    /// Returns what was needed for the calls of callers that have a session token, whose name it is.
+    pub fn needed(&self) -> Result<BTreeSet<Needed>> {
+        Ok(serde_json::from_value(self.control("GET", "needed", &json!({}))?)?)
     }
 
     /// Forgets the calls that were made.

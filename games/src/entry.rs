@@ -25,6 +25,9 @@ use crate::{
 /// The longest script. What is longer belongs in a file of the game's own package or image.
 const LONGEST_SCRIPT: usize = 16 * 1024;
 
+/// The id that no game may have: on AWS its task definition would be that of the task that removes worlds.
+const RESERVED: &str = "erase";
+
 /// A game and the file that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -40,9 +43,20 @@ pub struct Entry {
 pub fn parse(file: &Path, text: &str) -> Result<Entry, BadEntry> {
     let mut problems = Problems::new(text);
     let id = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let id = GameId::parse(id).map_err(|error| problems.add(0, format!("the file's name: {error}"))).ok();
+    let id = self::id(id).map_err(|error| problems.add(0, format!("the file's name: {error}"))).ok();
     let game = read_document(file, text, problems, |root| game(root, id))?;
     Ok(Entry { game, source: text.to_owned(), file: file.to_owned() })
+}
+
+/// Reads the id in the file's name.
+fn id(name: &str) -> Result<GameId, String> {
+    match GameId::parse(name) {
+        Ok(id) if id.as_str() == RESERVED => Err(format!(
+            "game `{RESERVED}` would share its name with the task that removes worlds: use another one"
+        )),
+        Ok(id) => Ok(id),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Returns an error about a whole file.
@@ -748,6 +762,12 @@ start = "exec server"
     fn a_file_whose_name_is_no_id_is_refused() {
         let error = parse(Path::new("My Game.toml"), GOOD).unwrap_err();
         expect!["My Game.toml:1: the file's name: game `My Game` is not valid: use 1 to 32 lower-case letters, digits and inner hyphens, such as `valheim`"].assert_eq(&error.to_string());
+    }
+
+    #[test]
+    fn a_file_with_the_name_of_the_task_that_removes_worlds_is_refused() {
+        let error = parse(Path::new("erase.toml"), GOOD).unwrap_err();
+        expect!["erase.toml:1: the file's name: game `erase` would share its name with the task that removes worlds: use another one"].assert_eq(&error.to_string());
     }
 
     #[test]

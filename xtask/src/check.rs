@@ -29,6 +29,7 @@ pub(crate) fn check() -> Result<()> {
 /// Runs every test and check.
 pub(crate) fn test() -> Result<()> {
     install::packages(&[install::DEMO, install::TESTS])?;
+    install::python_venv()?;
     check()?;
     infrastructure()?;
     emulators::install()?;
@@ -37,12 +38,13 @@ pub(crate) fn test() -> Result<()> {
     end_to_end()
 }
 
-/// Runs the checks and tests of the infrastructure, which need no account.
+/// Runs the checks and tests of the infrastructure, which need no account, and the linters over its templates and policies,
+/// which install themselves below target/ the first time (`cdk/lint`).
 fn infrastructure() -> Result<()> {
     let bin = install::node()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path)))?;
-    for arguments in [&["ci", "--no-audit", "--no-fund"][..], &["run", "check"]] {
+    for arguments in [&["ci", "--no-audit", "--no-fund"][..], &["run", "check"], &["run", "lint"]] {
         let mut npm = command("npm", arguments);
         npm.current_dir(root().join("cdk")).env("PATH", &path);
         run_command(npm)?;
@@ -58,7 +60,7 @@ const END_TO_END: [(&[&str], &str); 2] = [
 
 /// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
 fn end_to_end() -> Result<()> {
-    run("cargo", &["build", "-p", "dormouse", "-p", "control-lambda", "--locked"])?;
+    run("cargo", &["build", "-p", "dormouse", "-p", "watchdog", "-p", "control-lambda", "--locked"])?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
     run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
     let is_root = nix::unistd::geteuid().is_root();

@@ -106,6 +106,19 @@ pub(crate) fn node() -> Result<PathBuf> {
     Ok(bin)
 }
 
+/// Installs what makes Python's virtual environments, unless it is there: linters and emulators live in some.
+pub(crate) fn python_venv() -> Result<()> {
+    let has_it = command("python3", &["-c", "import ensurepip"]).output();
+    if has_it.is_ok_and(|said| said.status.success()) {
+        return Ok(());
+    }
+    packages(&[&[package(
+        "/usr/share/doc/python3-venv",
+        "python3-venv",
+        "linters and emulators are installed with it",
+    )]])
+}
+
 fn is_new_enough(node: &Path) -> bool {
     let said = command(&node.to_string_lossy(), &["--version"]).output();
     let version = said.ok().and_then(|said| String::from_utf8(said.stdout).ok()).unwrap_or_default();

@@ -73,15 +73,16 @@ export class ArchiveBucket extends Construct {
 
   /** Lets the front door sign links and upload tickets, and say that an archive is not there. */
   grantFrontDoor(role: iam.Role): void {
-    this.grantObjects(role, ['s3:GetObject', 's3:PutObject'], [ARCHIVES, UPLOADS, IMPORTS]);
+    this.grantObjects(role, ['s3:GetObject'], [ARCHIVES, IMPORTS]);
+    this.grantObjects(role, ['s3:PutObject'], [ARCHIVES, UPLOADS, IMPORTS]);
     this.grantAbsence(role);
   }
 
   /** Lets the worker put parts together, check what came, and remove what is no longer kept. */
   grantWorker(role: iam.Role): void {
-    this.grantObjects(role, ['s3:DeleteObject', 's3:GetObject'], [ARCHIVES, UPLOADS, IMPORTS]);
-    this.grantObjects(role, ['s3:PutObject'], [ARCHIVES, UPLOADS]);
-    this.grantObjects(role, ['s3:ListMultipartUploadParts'], [ARCHIVES]);
+    this.grantObjects(role, ['s3:DeleteObject'], [ARCHIVES, UPLOADS, IMPORTS]);
+    this.grantObjects(role, ['s3:GetObject'], [ARCHIVES, UPLOADS]);
+    this.grantObjects(role, ['s3:ListMultipartUploadParts', 's3:PutObject'], [ARCHIVES]);
     this.grantAbsence(role);
   }
 

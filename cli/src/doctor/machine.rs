@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use domain::game::Game;
-use watchdog::{console::Console, spawned::Stage, packet::PacketTap, procnet::Tables};
+use watchdog::{console::Console, packet::PacketTap, procnet::Tables, spawned::Stage};
 
 use super::finding::{Finding, bad, good, weak};
 use crate::up;

@@ -69,8 +69,8 @@ mount -t proc none proc
 mount --bind "$worlds" worlds
 mount --bind "$task" task
 mount --bind "$catalogue" catalogue
-touch dormouse
-mount --bind "$program" dormouse
+touch watchdog
+mount --bind "$program" watchdog
 cd /
 exec chroot "$root" "$@"
 "#;

@@ -12,6 +12,7 @@
 //! "the internet" in which the function URL is.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
@@ -22,7 +23,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use emulators::{
-    Moto, Options, S3,
+    Moto, Needed, Options, S3, S3Watch,
     lambda::{Delivery, Function, FunctionUrl, Schedule, Settings, SqsPoller},
 };
 use serde_json::{Value, json};
@@ -30,14 +31,17 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::{
-    account::{BUCKET, CLUSTER, PARAMETERS, QUEUE, Secrets, TABLE},
-    discord::{APPLICATION, Discord, GUILD},
+    account::{Account, REGION, Secrets},
+    discord::Discord,
     fargate::{Fargate, Setup, Task},
     patient::Patient,
     people::{ANN, Friend, People},
     tap::Tap,
+    template::Template,
 };
 use crate::{image::Image, netns::Lab};
+
+pub mod template;
 
 pub mod account;
 
@@ -68,14 +72,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// How long a request of a person's program may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long the worker may take for one event.
-const WORKER_LIMIT: Duration = Duration::from_secs(60);
-
-/// How many messages the worker is given at once.
-const MOST_AT_ONCE: usize = 5;
-
-/// How many instances each function may have.
-const CONCURRENCY: usize = 4;
+/// The functions, by their logical ids, which are their callers' names too.
+const FRONT_DOOR: &str = "FrontDoorFunction";
+const WORKER: &str = "WorkerFunction";
 
 /// What a cloud is made of.
 #[derive(Debug, Clone)]
@@ -119,6 +118,9 @@ pub struct Cloud {
     pub moto: Moto,
     /// The bucket.
     pub s3: S3,
+    /// What sees all that is asked of the bucket.
+    watch: S3Watch,
+    template: Template,
     /// What must not be seen anywhere.
     pub secrets: Secrets,
     /// The machines.
@@ -140,30 +142,37 @@ impl Cloud {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let secrets = secrets()?;
         let lab = Arc::new(Lab::new(plan.name, plan.players + plan.machines)?);
+        let template = account::named()?;
         let moto = Moto::start_with(&Options {
-            task_events_queue: Some(QUEUE.into()),
+            task_events_queue: Some(account::queue().into()),
+            task_events_rule: Some(template.properties("LooksTaskEvents")?["EventPattern"].clone()),
             fargate_directory: Some(scratch.path("spool")),
             ..Options::default()
         })?;
-        let s3 = S3::start(&[BUCKET], "AKIADORMOUSEEXAMPLE1", "wJalrXUtnFEMIexamplekeyofthebucket")?;
-        let queue_url = account::deploy(&moto, &secrets, VISIBILITY)?;
+        let s3 =
+            S3::start(&[&account::bucket()], "AKIADORMOUSEEXAMPLE1", "wJalrXUtnFEMIexamplekeyofthebucket")?;
+        let watch = S3Watch::start(address(s3.url())?)?;
+        let mut deployed_to = Account::deploy(&moto, template, &secrets, VISIBILITY)?;
         let discord = Discord::start(&runtime, &secrets.bot)?;
         let mut people = People::new(discord.clone())?;
         let deployed = Deployed {
             account: address(moto.url())?,
-            bucket: address(s3.url())?,
+            bucket: watch.address(),
             keys: [s3.access_key().to_owned(), s3.secret_key().to_owned()],
             discord: discord.address,
-            queue_url,
             public_key: people.public_key(),
         };
-        let (interactions, [outside, inside]) = deployed.interactions(&lab)?;
+        let (interactions, [outside, inside]) = deployed.interactions(&lab, &deployed_to.template)?;
         people.send_to(&outside.url());
-        account::set_control_url(&moto, &outside.url())?;
-        let (worker, tap) = deployed.worker(&runtime, &inside.url())?;
+        deployed_to.set_control_url(&outside.url())?;
+        let template = deployed_to.template;
+        let (worker, tap) = deployed.worker(&runtime, &template, &inside.url())?;
         let machines = plan.players..plan.players + plan.machines;
         let fargate = Fargate::start(&runtime, scratch.fargate(lab.clone(), machines, deployed.bucket)?)?;
-        let poller = SqsPoller::start(&deployed.queue_url, moto.url(), &worker, MOST_AT_ONCE, plan.delivery)?;
+        let batch =
+            template.properties("WorkerMessages")?["BatchSize"].as_u64().context("no size of a batch")?;
+        let queue = account::queue_url(&moto);
+        let poller = SqsPoller::start(&queue, moto.url(), &worker, usize::try_from(batch)?, plan.delivery)?;
         let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
         let sweep = Schedule::start(&worker, SWEEP_EVERY, event)?;
         let cloud = Self {
@@ -177,6 +186,8 @@ impl Cloud {
             discord,
             moto,
             s3,
+            watch,
+            template,
             secrets,
             lab,
             url: outside.url(),
@@ -237,6 +248,18 @@ impl Cloud {
         ensure!(answer.status() == 200, "{}: {text}", answer.status());
         let answer: Value = serde_json::from_str(&text)?;
         Ok(answer.get("world").cloned().unwrap_or(answer))
+    }
+
+    /// Deletes a sleeping world, by the API.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        let mut answer = account::agent(REQUEST_LIMIT)
+            .delete(format!("{}/v1/worlds/{name}?confirm={name}", self.url))
+            .header("Authorization", format!("Bearer {}", self.secrets.api))
+            .call()?;
+        let text = answer.body_mut().read_to_string()?;
+        ensure!(answer.status() == 200, "{}: {text}", answer.status());
+        self.story(&format!("{name} is deleted"));
+        Ok(())
     }
 
     /// Looks at the world until `is_so`.
@@ -311,7 +334,7 @@ impl Cloud {
     pub fn archive(&self, world: &Value) -> Result<PathBuf> {
         let part = |value: &Value| value.as_str().map(str::to_owned).context("the world has no archive");
         let key = format!("worlds/{}/{}.zip", part(&world["id"])?, part(&world["archive"]["id"])?);
-        Ok(self.s3.dir().join(BUCKET).join(key))
+        Ok(self.s3.dir().join(account::bucket()).join(key))
     }
 
     /// Returns what `dormouse doctor --aws` is to look at.
@@ -322,6 +345,21 @@ impl Cloud {
     /// Returns how many messages could not be worked on.
     pub fn dead_letters(&self) -> Result<u64> {
         account::dead_letters(&self.moto)
+    }
+
+    /// Returns what a function had to be allowed so far, a line each, in the words of the template:
+    /// `action resource [condition key=value]`.
+    pub fn needed(&self, function: Caller) -> Result<BTreeSet<String>> {
+        let line = |Needed { action, resource, context, .. }: &Needed| {
+            let when: Vec<_> = context
+                .iter()
+                .map(|(key, value)| format!(" [{key}={}]", self.template.referring(value)))
+                .collect();
+            format!("{action} {}{}", self.template.referring(resource), when.concat())
+        };
+        let all = self.moto.needed()?.into_iter().chain(self.watch.needed());
+        let lines = all.filter(|one| one.caller == function.id()).map(|one| line(&one));
+        Ok(lines.map(|line| line.replace(account::ACCOUNT, "111122223333")).collect())
     }
 
     /// Returns everything that the two functions have printed.
@@ -360,6 +398,25 @@ impl Drop for Cloud {
     }
 }
 
+/// One of the two functions, each of which has a role of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The front door.
+    FrontDoor,
+    /// The worker.
+    Worker,
+}
+
+impl Caller {
+    /// Returns its logical id, which its session token is.
+    fn id(self) -> &'static str {
+        match self {
+            Self::FrontDoor => FRONT_DOOR,
+            Self::Worker => WORKER,
+        }
+    }
+}
+
 /// What the functions are deployed with.
 #[derive(Clone)]
 struct Deployed {
@@ -367,18 +424,13 @@ struct Deployed {
     bucket: SocketAddr,
     keys: [String; 2],
     discord: SocketAddr,
-    queue_url: String,
     public_key: String,
 }
 
 impl Deployed {
     /// Returns the front door, and its URL as people and as tasks see it.
-    fn interactions(&self, lab: &Lab) -> Result<(Function, [FunctionUrl; 2])> {
-        let function = Function::new(Settings {
-            env: self.env(),
-            concurrency: CONCURRENCY,
-            ..Settings::new("dormouse-interactions", program("interactions")?)
-        })?;
+    fn interactions(&self, lab: &Lab, template: &Template) -> Result<(Function, [FunctionUrl; 2])> {
+        let function = Function::new(self.settings(Caller::FrontDoor, template, &[])?)?;
         // First, since it starts the threads that serve both, and those must not be inside the lab.
         let outside = FunctionUrl::start(&function, SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let listen = SocketAddr::from((lab.server().address, 0));
@@ -387,7 +439,7 @@ impl Deployed {
     }
 
     /// Returns the worker, whose watchdogs report to `control_url`, and the tap on all its wires.
-    fn worker(&self, runtime: &Runtime, control_url: &str) -> Result<(Function, Tap)> {
+    fn worker(&self, runtime: &Runtime, template: &Template, control_url: &str) -> Result<(Function, Tap)> {
         let tap = Tap::default();
         let tapped = Self {
             account: tap.front(runtime, self.account)?,
@@ -395,51 +447,47 @@ impl Deployed {
             discord: tap.front(runtime, self.discord)?,
             ..self.clone()
         };
-        let mut env = tapped.env();
-        env.extend(tasks(control_url));
-        let function = Function::new(Settings {
-            env,
-            concurrency: CONCURRENCY,
-            timeout: WORKER_LIMIT,
-            ..Settings::new("dormouse-worker", program("worker")?)
-        })?;
+        // Tasks are in the lab, and nobody has a day for a test.
+        let own = [("DORMOUSE_CONTROL_URL", control_url), ("DORMOUSE_REPORT_EVERY_S", "1")];
+        let function = Function::new(tapped.settings(Caller::Worker, template, &own)?)?;
         tap.watch(function.clone());
         Ok((function, tap))
     }
 
-    /// Returns what both functions are told.
-    fn env(&self) -> Vec<(String, String)> {
-        let [access_key, secret_key] = self.keys.clone();
-        let env = [
+    /// Returns how a function is deployed: as the template says, but for `own` of its environment and for where everything is.
+    fn settings(&self, caller: Caller, template: &Template, own: &[(&str, &str)]) -> Result<Settings> {
+        let properties = template.properties(caller.id())?;
+        let number = |name: &str| properties[name].as_u64().with_context(|| format!("no {name}"));
+        let variables = properties["Environment"]["Variables"].as_object().context("no environment")?;
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in variables {
+            env.insert(name.clone(), value.as_str().context("a variable is no text")?.to_owned());
+        }
+        let [access_key, secret_key] = &self.keys;
+        let here = [
             ("AWS_ENDPOINT_URL", format!("http://{}", self.account)),
             ("AWS_ENDPOINT_URL_S3", format!("http://{}", self.bucket)),
-            ("AWS_ACCESS_KEY_ID", access_key),
-            ("AWS_SECRET_ACCESS_KEY", secret_key),
-            ("DORMOUSE_TABLE", TABLE.into()),
-            ("DORMOUSE_QUEUE_URL", self.queue_url.clone()),
-            ("DORMOUSE_BUCKET", BUCKET.into()),
-            ("DORMOUSE_PARAMETERS", PARAMETERS.into()),
-            ("DORMOUSE_DISCORD_APPLICATION", APPLICATION.into()),
+            ("AWS_ACCESS_KEY_ID", access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", secret_key.clone()),
+            ("AWS_SESSION_TOKEN", caller.id().to_owned()),
             ("DORMOUSE_DISCORD_PUBLIC_KEY", self.public_key.clone()),
-            ("DORMOUSE_DISCORD_GUILDS", GUILD.into()),
             ("DORMOUSE_DISCORD_API", Discord::base(self.discord)),
         ];
-        env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        env.extend(here.map(|(name, value)| (name.to_owned(), value)));
+        env.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let (name, program) = match caller {
+            Caller::FrontDoor => ("dormouse-interactions", program("interactions")?),
+            Caller::Worker => ("dormouse-worker", program("worker")?),
+        };
+        Ok(Settings {
+            env: env.into_iter().collect(),
+            region: REGION.into(),
+            memory_mib: u32::try_from(number("MemorySize")?)?,
+            timeout: Duration::from_secs(number("Timeout")?),
+            concurrency: usize::try_from(number("ReservedConcurrentExecutions")?)?,
+            ..Settings::new(name, program)
+        })
     }
-}
-
-/// Returns what only the worker is told.
-fn tasks(control_url: &str) -> Vec<(String, String)> {
-    let env = [
-        ("DORMOUSE_CLUSTER", CLUSTER),
-        ("DORMOUSE_PREFIX", "dormouse"),
-        ("DORMOUSE_SUBNETS", "subnet-0123456789abcdef0"),
-        ("DORMOUSE_SECURITY_GROUPS", "sg-0123456789abcdef0"),
-        ("DORMOUSE_GAME_SECURITY_GROUPS", "luanti=sg-0123456789abcdef1"),
-        ("DORMOUSE_CONTROL_URL", control_url),
-        ("DORMOUSE_REPORT_EVERY_S", "1"),
-    ];
-    env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The directories of a cloud.
@@ -468,7 +516,7 @@ impl Scratch {
             worlds: self.path("worlds"),
             catalogue: self.path("catalogue"),
             scratch: self.path("tasks"),
-            program: built(crate::dormouse::program(), "dormouse")?,
+            program: built(crate::dormouse::program().with_file_name("watchdog"), "watchdog")?,
             entrypoint: Image::by(&self.path("catalogue/luanti.toml"))?.entrypoint,
             s3,
         })

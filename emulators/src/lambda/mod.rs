@@ -129,6 +129,12 @@ impl Function {
         &self.0.settings
     }
 
+    /// Returns the token of the session of its role; nothing if its environment has none.
+    fn session_token(&self) -> &str {
+        let is_token = |(name, _): &&(String, String)| name == "AWS_SESSION_TOKEN";
+        self.0.settings.env.iter().find(is_token).map_or("", |(_, token)| token)
+    }
+
     /// Gives `event` to an instance and returns what it answers, within the function's time.
     pub fn invoke(&self, event: &Value) -> Result<Value, InvokeError> {
         self.invoke_within(event, self.0.settings.timeout)

@@ -165,6 +165,8 @@ impl Source {
                 format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
             )
             .header("X-Amz-Target", format!("AmazonSQS.{action}"))
+            // Lambda polls as the function's role.
+            .header("X-Amz-Security-Token", self.function.session_token())
             .header("Content-Type", "application/x-amz-json-1.0")
             .send(request.to_string())
             .with_context(|| format!("calling {action}"))?;

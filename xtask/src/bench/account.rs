@@ -64,6 +64,7 @@ impl Account {
             ("DORMOUSE_DISCORD_PUBLIC_KEY", &key),
             ("DORMOUSE_DISCORD_GUILDS", GUILD),
             ("DORMOUSE_DISCORD_API", nowhere),
+            ("DORMOUSE_GAMES", "luanti=512/1024"),
             ("DORMOUSE_CLUSTER", "dormouse"),
             ("DORMOUSE_SUBNETS", "subnet-1,subnet-2"),
             ("DORMOUSE_SECURITY_GROUPS", "sg-1"),
