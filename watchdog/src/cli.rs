@@ -16,7 +16,9 @@ use domain::{
 };
 
 use crate::{
-    erase, run,
+    erase,
+    peers::Standing,
+    run,
     senses::{Begun, Look, Senses},
 };
 
@@ -163,7 +165,8 @@ fn json(look: &Look) -> String {
                 "address": p.row.peer.to_string(),
                 "seconds_seen_of_30": p.row.seconds_seen,
                 "last_seen_s_ago": p.row.last_seen_ago,
-                "is_player": p.row.is_player,
+                "is_player": p.row.standing == Standing::Player,
+                "taken_for": p.row.standing.to_string(),
             })
         })
         .collect();

@@ -12,7 +12,11 @@ pub mod peers;
 
 pub mod rate;
 
+pub mod sockets;
+
 pub mod procnet;
+
+pub mod sock_diag;
 
 pub mod packet;
 

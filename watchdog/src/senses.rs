@@ -1,21 +1,22 @@
 //! Looking at the players through every source that this place offers.
 //!
-//! This is the shell around the pure cores: [`crate::procnet`] reads tables, [`crate::packet`] datagrams, [`crate::peers`]
+//! This is the shell around the pure cores: [`crate::sockets`] reads tables, [`crate::packet`] datagrams, [`crate::peers`]
 //! and [`crate::rate`] judge them, and [`domain::idle::combine`] makes one verdict. It never takes a source that failed
 //! for one that saw nobody.
 
-use std::{fmt, path::Path, time::Instant};
+use std::{fmt, time::Instant};
 
 use domain::{
-    game::{Game, Protocol},
+    game::{Count, Game, Protocol},
     idle::{Evidence, Listening, Sighting, Source, combine},
 };
 
 use crate::{
-    packet::PacketTap,
-    peers::{self, Kind, PeerTable, TcpPeers},
-    procnet::Tables,
+    packet::{AnswerTap, PacketTap},
+    peers::{self, Connection, Kind, PeerTable, TcpPeers},
+    procnet::{Row, Tables},
     rate::{Rate, Sample},
+    sockets::Sockets,
 };
 
 /// Whether anybody can have come before the senses were opened.
@@ -62,7 +63,9 @@ pub struct Senses {
     tcp_ports: Vec<u16>,
     begun: Begun,
     since: Instant,
+    sockets: Sockets,
     tap: Result<PacketTap, String>,
+    answers: Answers,
     udp: PeerTable,
     lost_at: Option<u64>,
     tcp: TcpPeers,
@@ -72,11 +75,13 @@ pub struct Senses {
 impl Senses {
     /// Opens every source that is to be had here.
     pub fn open(game: &Game, begun: Begun) -> Self {
-        let udp_ports = game.ports_of(Protocol::Udp);
+        let [tcp_ports, udp_ports] = [Protocol::Tcp, Protocol::Udp].map(|protocol| game.ports_of(protocol));
         Self {
             game: game.clone(),
+            sockets: Sockets::open(&tcp_ports, &udp_ports),
             tap: PacketTap::open(&udp_ports).map_err(|e| e.to_string()),
-            tcp_ports: game.ports_of(Protocol::Tcp),
+            answers: Answers::NotAwaited,
+            tcp_ports,
             udp_ports,
             begun,
             since: Instant::now(),
@@ -89,7 +94,7 @@ impl Senses {
 
     /// Returns, for people, which sources there are and which are missing.
     pub fn describe(&self) -> String {
-        let mut sources = vec!["socket tables: yes".to_owned()];
+        let mut sources = vec![format!("socket tables: {}", self.sockets.describe())];
         if !self.udp_ports.is_empty() {
             sources.push(match &self.tap {
                 Ok(_) => "packet peers: yes".into(),
@@ -106,17 +111,19 @@ impl Senses {
     pub fn listen(&mut self) {
         let now = self.seconds();
         let (udp, Ok(tap)) = (&mut self.udp, &mut self.tap) else { return };
-        match tap.drain(&mut |datagram| udp.saw(now, datagram.source, Kind::of(datagram.payload))) {
+        let queries = &self.game.players.queries;
+        match tap.drain(&mut |datagram| udp.saw(now, datagram.source, Kind::of(datagram.payload, queries))) {
             Ok(drained) if drained.lost > 0 => self.lost_at = Some(now),
             Ok(_) => {}
             Err(error) => self.tap = Err(error.to_string()),
         }
+        self.answers.hear(&mut self.udp, now);
     }
 
     /// Looks once. To be called once a second.
     pub fn look(&mut self) -> Look {
         self.listen();
-        let (listening, mut sightings) = match Tables::read(Path::new("/proc/net")) {
+        let (listening, mut sightings) = match self.sockets.look() {
             // A row that cannot be read may be a player's.
             Ok(tables) if tables.malformed > 0 => {
                 (Listening::Unknown, self.blind("the socket tables make no sense"))
@@ -127,7 +134,8 @@ impl Senses {
         if !self.udp_ports.is_empty() {
             sightings.push(sighting(Source::PacketPeers, Protocol::Udp, self.packet_evidence()));
         }
-        let players = combine(&self.game.protocols(), &sightings);
+        let count = self.game.query.as_ref().map_or(Count::Partial, |query| query.count);
+        let players = combine(&self.game.protocols(), count, &sightings);
         Look { listening, players, sightings, peers: self.peers() }
     }
 
@@ -136,15 +144,15 @@ impl Senses {
         let listening = if bound { Listening::Yes } else { Listening::No };
         let mut sightings = Vec::new();
         if !self.tcp_ports.is_empty() {
-            self.tcp.sample(self.seconds(), tables.established_peers(&self.tcp_ports));
+            self.tcp.sample(self.seconds(), tables.connections(&self.tcp_ports).map(connection));
             sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.tcp_evidence()));
         }
         if !self.udp_ports.is_empty() {
-            let connected = tables.connected_udp_peers(&self.udp_ports).count();
+            let connected = tables.connected_udp(&self.udp_ports).count();
             sightings.push(sighting(Source::SocketTables, Protocol::Udp, connected_evidence(connected)));
             // The rate cannot tell a list ping from a player; it speaks only where nothing better is to be had.
             if self.tap.is_err() {
-                let evidence = self.rate_evidence(tables.datagrams_in);
+                let evidence = self.rate_evidence();
                 sightings.push(sighting(Source::DatagramRate, Protocol::Udp, evidence));
             }
         }
@@ -158,11 +166,9 @@ impl Senses {
     }
 
     fn tcp_evidence(&self) -> Evidence {
-        let now = self.seconds();
-        let young = self.tcp.rows(now).filter(|row| !row.is_player).count();
-        match self.tcp.players() {
-            0 if young > 0 => Evidence::Unknown(format!("{young} too new to tell")),
-            players => Evidence::count(players),
+        match (self.tcp.players(), self.tcp.newcomers()) {
+            (0, new @ 1..) => Evidence::Unknown(format!("{new} too new to tell")),
+            (players, _) => Evidence::count(players),
         }
     }
 
@@ -183,8 +189,12 @@ impl Senses {
         }
     }
 
-    fn rate_evidence(&mut self, total: Option<u64>) -> Evidence {
-        let Some(total) = total else { return Evidence::Unknown("the kernel does not say".into()) };
+    fn rate_evidence(&mut self) -> Evidence {
+        let total = match self.sockets.datagrams_in() {
+            Ok(Some(total)) => total,
+            Ok(None) => return Evidence::Unknown("the kernel does not say".into()),
+            Err(error) => return Evidence::Unknown(error.to_string()),
+        };
         let at_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.rate.sample(Sample { at_ms, total, own: 0 });
         match self.rate.count(at_ms) {
@@ -210,6 +220,44 @@ impl Senses {
     fn seconds(&self) -> u64 {
         self.since.elapsed().as_secs()
     }
+}
+
+/// Whether it is listened to what the game sends.
+enum Answers {
+    /// Nobody is there whom it would tell anything about.
+    NotAwaited,
+    /// It is, since somebody is there whom the game may not have answered.
+    Awaited(AnswerTap),
+    /// It cannot be: whoever sends is taken for answered.
+    Unheard,
+}
+
+impl Answers {
+    /// Takes in to whom the game sent something, and listens on for as long as somebody waits for it.
+    fn hear(&mut self, udp: &mut PeerTable, now: u64) {
+        match self {
+            Self::NotAwaited if udp.awaits_answers(now) => {
+                *self = AnswerTap::open().map_or(Self::Unheard, Self::Awaited);
+            }
+            Self::NotAwaited => {}
+            Self::Awaited(tap) => match tap.drain(&mut |address| udp.answered(address)) {
+                Ok(drained) => {
+                    if drained.lost > 0 {
+                        udp.answers_were_lost();
+                    }
+                    if !udp.awaits_answers(now) {
+                        *self = Self::NotAwaited;
+                    }
+                }
+                Err(_) => *self = Self::Unheard,
+            },
+            Self::Unheard => udp.answers_were_lost(),
+        }
+    }
+}
+
+fn connection(row: &Row) -> Connection {
+    Connection { peer: row.remote, retransmits: row.retransmits, received: row.received }
 }
 
 fn sighting(source: Source, protocol: Protocol, evidence: Evidence) -> Sighting {

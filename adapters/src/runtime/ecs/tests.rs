@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::LazyLock};
 
 use aws_sdk_ecs::types::{Compatibility, ContainerDefinition, HealthCheck, NetworkMode};
 use domain::{
-    game::{Port, Protocol, Ready, Save, Signal, Stop},
+    game::{Players, Port, Protocol, Ready, Save, Signal, Stop},
     idle::Timers,
 };
 use emulators::{Moto, When};
@@ -542,6 +542,7 @@ fn tiny() -> Game {
         timers: Timers::DEFAULT,
         import: None,
         console: None,
+        players: Players::default(),
         query: None,
         scripts: None,
     }
