@@ -17,9 +17,10 @@ use domain::{
 
 use crate::{
     erase,
+    judge::Begun,
     peers::Standing,
     run,
-    senses::{Begun, Look, Senses},
+    senses::{Look, Senses},
 };
 
 /// How old the sign of health may be.

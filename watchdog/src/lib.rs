@@ -8,6 +8,8 @@ pub mod run;
 
 pub mod senses;
 
+pub mod judge;
+
 pub mod peers;
 
 pub mod rate;

@@ -40,7 +40,8 @@ pub const CONNECTED_SECONDS: u64 = 5;
 /// after 0.2 s at least, each further one after twice the time: 25 s in all, which a link that hiccups does not take.
 pub const DEAD_RETRANSMITS: u32 = 7;
 
-/// How many peers make room at once when a table is full, so that a flood does not search the table for each newcomer.
+/// How many peers make room at once when a table is full, so that a flood does not search the table for each newcomer; and
+/// each time that it has grown by as many, it is searched for those who have gone.
 const ROOM: usize = 256;
 
 /// The bits of [`Sender::seconds`] that lie in the window.
@@ -227,15 +228,23 @@ impl PeerTable {
 
     /// Returns the entry for `peer`, with room made for it if it is new.
     fn sender(&mut self, now: u64, peer: SocketAddr) -> &mut Sender {
+        if self.senders.len() % ROOM == ROOM - 1 && !self.senders.contains_key(&peer) {
+            self.forget_absent(now);
+        }
         if self.senders.len() >= MAX_PEERS && !self.senders.contains_key(&peer) {
             self.make_room(now);
         }
         self.senders.entry(peer).or_insert_with(|| Sender::new(now))
     }
 
+    /// Forgets those whom the window no longer shows.
+    fn forget_absent(&mut self, now: u64) {
+        self.senders.retain(|_, sender| now.saturating_sub(sender.last_seen) < WINDOW_SECONDS);
+    }
+
     /// Forgets those whom the window no longer shows; failing that, those seen least recently, players last.
     fn make_room(&mut self, now: u64) {
-        self.senders.retain(|_, sender| now.saturating_sub(sender.last_seen) < WINDOW_SECONDS);
+        self.forget_absent(now);
         if self.senders.len() < MAX_PEERS {
             return;
         }

@@ -36,8 +36,9 @@ use crate::{
     console::Console,
     control::{Control, Reporter},
     game::{RunningGame, Stage, how},
+    judge::Begun,
     metadata, save,
-    senses::{Begun, Look, Senses},
+    senses::{Look, Senses},
     world_dir::{self, Owned, TakeError},
 };
 

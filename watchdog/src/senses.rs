@@ -1,6 +1,6 @@
 //! Looking at the players through every source that this place offers.
 //!
-//! This is the shell around the pure cores: [`crate::sockets`] reads tables, [`crate::packet`] datagrams, [`crate::peers`]
+//! This is the shell around the pure cores: [`crate::sockets`] reads tables, [`crate::packet`] datagrams, [`crate::judge`]
 //! and [`crate::rate`] judge them, and [`domain::idle::combine`] makes one verdict. It never takes a source that failed
 //! for one that saw nobody.
 
@@ -12,21 +12,13 @@ use domain::{
 };
 
 use crate::{
+    judge::{Begun, Judge},
     packet::{AnswerTap, PacketTap},
-    peers::{self, Connection, Kind, PeerTable, TcpPeers},
+    peers::{self, Connection, Kind, PeerTable},
     procnet::{Row, Tables},
     rate::{Rate, Sample},
     sockets::Sockets,
 };
-
-/// Whether anybody can have come before the senses were opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begun {
-    /// The game is not running yet: whoever comes will be seen coming.
-    BeforeTheGame,
-    /// Players may be on already; nobody is called absent before there was time to see them.
-    MidGame,
-}
 
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +53,11 @@ pub struct Senses {
     game: Game,
     udp_ports: Vec<u16>,
     tcp_ports: Vec<u16>,
-    begun: Begun,
     since: Instant,
     sockets: Sockets,
     tap: Result<PacketTap, String>,
     answers: Answers,
-    udp: PeerTable,
-    lost_at: Option<u64>,
-    tcp: TcpPeers,
+    judge: Judge,
     rate: Rate,
 }
 
@@ -83,11 +72,8 @@ impl Senses {
             answers: Answers::NotAwaited,
             tcp_ports,
             udp_ports,
-            begun,
             since: Instant::now(),
-            udp: PeerTable::default(),
-            lost_at: None,
-            tcp: TcpPeers::default(),
+            judge: Judge::new(begun),
             rate: Rate::default(),
         }
     }
@@ -110,14 +96,15 @@ impl Senses {
     /// Takes in the datagrams that came since the last call. To be called several times a second.
     pub fn listen(&mut self) {
         let now = self.seconds();
-        let (udp, Ok(tap)) = (&mut self.udp, &mut self.tap) else { return };
+        let (Judge { udp, .. }, Ok(tap)) = (&mut self.judge, &mut self.tap) else { return };
         let queries = &self.game.players.queries;
         match tap.drain(&mut |datagram| udp.saw(now, datagram.source, Kind::of(datagram.payload, queries))) {
-            Ok(drained) if drained.lost > 0 => self.lost_at = Some(now),
-            Ok(_) => {}
+            Ok(drained) => {
+                self.answers.hear(udp, now);
+                self.judge.listened(now, drained.lost);
+            }
             Err(error) => self.tap = Err(error.to_string()),
         }
-        self.answers.hear(&mut self.udp, now);
     }
 
     /// Looks once. To be called once a second.
@@ -144,8 +131,9 @@ impl Senses {
         let listening = if bound { Listening::Yes } else { Listening::No };
         let mut sightings = Vec::new();
         if !self.tcp_ports.is_empty() {
-            self.tcp.sample(self.seconds(), tables.connections(&self.tcp_ports).map(connection));
-            sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.tcp_evidence()));
+            let now = self.seconds();
+            self.judge.tcp.sample(now, tables.connections(&self.tcp_ports).map(connection));
+            sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.judge.tcp_evidence()));
         }
         if !self.udp_ports.is_empty() {
             let connected = tables.connected_udp(&self.udp_ports).count();
@@ -165,27 +153,10 @@ impl Senses {
         self.game.protocols().into_iter().map(unknown).collect()
     }
 
-    fn tcp_evidence(&self) -> Evidence {
-        match (self.tcp.players(), self.tcp.newcomers()) {
-            (0, new @ 1..) => Evidence::Unknown(format!("{new} too new to tell")),
-            (players, _) => Evidence::count(players),
-        }
-    }
-
     fn packet_evidence(&self) -> Evidence {
-        let now = self.seconds();
-        let newcomers = self.udp.newcomers(now);
-        let recently = |at: Option<u64>| at.is_some_and(|at| now.saturating_sub(at) < peers::WINDOW_SECONDS);
-        match (&self.tap, self.udp.players(now)) {
-            (Err(why), _) => Evidence::Unknown(why.clone()),
-            (Ok(_), players @ 1..) => Evidence::Players(players),
-            (Ok(_), 0) if self.is_too_early(now) => Evidence::Unknown(format!("watched for only {now} s")),
-            (Ok(_), 0) if newcomers > 0 => Evidence::Unknown(format!("{newcomers} too new to tell")),
-            (Ok(_), 0) if self.udp.is_crowded(now) => Evidence::Unknown("too many addresses to tell".into()),
-            (Ok(_), 0) if recently(self.lost_at) => {
-                Evidence::Unknown("datagrams came too fast to see all".into())
-            }
-            (Ok(_), 0) => Evidence::Empty,
+        match &self.tap {
+            Ok(_) => self.judge.udp_evidence(self.seconds()),
+            Err(why) => Evidence::Unknown(why.clone()),
         }
     }
 
@@ -200,21 +171,22 @@ impl Senses {
         match self.rate.count(at_ms) {
             None => Evidence::Unknown("looked only once so far".into()),
             Some(count) if count.datagrams > 0 => Evidence::Players(1),
-            Some(_) if self.is_too_early(at_ms / 1000) => {
+            Some(_) if self.judge.is_too_early(at_ms / 1000) => {
                 Evidence::Unknown("looked for too short a time".into())
             }
             Some(_) => Evidence::Empty,
         }
     }
 
-    fn is_too_early(&self, now: u64) -> bool {
-        self.begun == Begun::MidGame && now < peers::WINDOW_SECONDS
-    }
-
     fn peers(&self) -> Vec<Peer> {
         let now = self.seconds();
         let of = |protocol| move |row| Peer { protocol, row };
-        self.tcp.rows(now).map(of(Protocol::Tcp)).chain(self.udp.rows(now).map(of(Protocol::Udp))).collect()
+        self.judge
+            .tcp
+            .rows(now)
+            .map(of(Protocol::Tcp))
+            .chain(self.judge.udp.rows(now).map(of(Protocol::Udp)))
+            .collect()
     }
 
     fn seconds(&self) -> u64 {
