@@ -54,6 +54,8 @@ struct Stay {
     peer: SocketAddr,
     /// How many of 100 seconds something is said in.
     talks: u64,
+    /// In how many seconds something got through.
+    heard: u64,
 }
 
 struct Evening {
@@ -69,6 +71,9 @@ struct Evening {
     scans: Vec<u64>,
     /// Every how many seconds a list is brought up to date, and whether the query is known as one.
     ping: Option<(u64, Kind)>,
+    /// Whether that comes from one port. More often than every 5 s it then cannot be told from a player who stands still,
+    /// unless it is known as a query.
+    keeps_port: bool,
 }
 
 impl Evening {
@@ -83,8 +88,10 @@ impl Evening {
                 let longest = if random.one_in(20) { CAP } else { 3000 };
                 let to = from + 30 + random.below(longest);
                 let peer = peer(player as u32, 40_000 + random.below(20_000) as u16);
-                stays.push(Stay { from, to, peer, talks: if random.one_in(3) { 45 } else { 98 } });
-                from = to + random.below(600);
+                stays.push(Stay { from, to, peer, talks: if random.one_in(3) { 45 } else { 98 }, heard: 0 });
+                // Many come back when the world is about to go.
+                let stop = LAST_LEFT + if protocol == Protocol::Udp { SILENCE_SECONDS } else { 0 };
+                from = to + if random.one_in(2) { random.below(600) } else { stop - 20 + random.below(20) };
             }
         }
         let spans = |random: &mut Random, most: u64, longest: u64| -> Vec<(u64, u64)> {
@@ -96,11 +103,12 @@ impl Evening {
         };
         let lags = spans(&mut random, 20, SILENCE_SECONDS - 4);
         let pauses = spans(&mut random, 1, 400);
-        let failures = spans(&mut random, 3, 120);
+        let failures = spans(&mut random, 3, 2 * LAST_LEFT);
         let scans = (0..random.below(30)).map(|_| random.below(CAP)).collect();
         let kind = if random.one_in(2) { Kind::Query } else { Kind::Play };
         let ping = random.one_in(2).then(|| ([1, 2, 5][random.below(3) as usize], kind));
-        Self { random, protocol, stays, lags, pauses, failures, scans, ping }
+        let keeps_port = random.one_in(2);
+        Self { random, protocol, stays, lags, pauses, failures, scans, ping, keeps_port }
     }
 
     fn play(mut self, told: &mut Told) {
@@ -114,21 +122,10 @@ impl Evening {
         // How long nobody was on, and how much of that could not be known.
         let (mut alone, mut blind, mut ever) = (0, 0, false);
         for now in 0..=CAP {
-            let on: Vec<_> = self.stays.iter().filter(|stay| (stay.from..stay.to).contains(&now)).collect();
-            let (is_on, is_new) = (!on.is_empty(), on.iter().all(|stay| now - stay.from < 3));
-            let lags = within(&self.lags, now);
-            match self.protocol {
-                Protocol::Tcp => {}
-                Protocol::Udp => {
-                    for stay in &on {
-                        if !lags && self.random.below(100) < stay.talks {
-                            judge.udp.saw(now, stay.peer, Kind::Play);
-                        }
-                        judge.udp.answered(stay.peer.ip());
-                    }
-                }
-            }
-            let connections: Vec<_> = on.iter().map(|stay| connection(stay.peer, lags)).collect();
+            let connections = self.players(now, &mut judge);
+            let on = self.stays.iter().filter(|stay| (stay.from..stay.to).contains(&now));
+            // What is heard in one second alone may be a scan.
+            let (is_on, is_known) = (on.clone().count() > 0, on.clone().any(|stay| stay.heard > 1));
             told.strangers += self.strangers(now, &mut judge);
             (alone, blind) = if is_on { (0, 0) } else { (alone + 1, blind) };
             ever |= is_on;
@@ -160,13 +157,32 @@ impl Evening {
                     return;
                 }
                 Verdict::Stop(why) => {
-                    assert!(!is_on || is_new, "thrown out at {now} s: {why:?}");
+                    assert!(!is_known, "thrown out at {now} s: {why:?}");
                     told.joined += u32::from(why == StopWhy::LastLeft);
                     told.never += u32::from(why == StopWhy::NeverJoined);
                     return;
                 }
             }
         }
+    }
+
+    /// Lets those who are on say something, and returns their connections.
+    fn players(&mut self, now: u64, judge: &mut Judge) -> Vec<Connection> {
+        let lags = within(&self.lags, now);
+        let mut connections = Vec::new();
+        for stay in self.stays.iter_mut().filter(|stay| (stay.from..stay.to).contains(&now)) {
+            connections.push(connection(stay.peer, lags));
+            // Whoever joins has much to say at first.
+            let talks = if stay.heard < 10 { 100 } else { stay.talks };
+            if !lags && self.random.below(100) < talks {
+                stay.heard += 1;
+                if self.protocol == Protocol::Udp {
+                    judge.udp.saw(now, stay.peer, Kind::Play);
+                    judge.udp.answered(stay.peer.ip());
+                }
+            }
+        }
+        connections
     }
 
     /// Lets strangers come by, and tells how many datagrams they sent.
@@ -181,8 +197,9 @@ impl Evening {
         if self.scans.contains(&now) {
             (0..3).for_each(|n| say(peer(1000 + n, 55_555), Kind::Play));
         }
-        if let Some((_, kind)) = self.ping.filter(|(every, _)| now % every == 0) {
-            say(peer(2000, 1024 + (now % 60_000) as u16), kind);
+        if let Some((every, kind)) = self.ping.filter(|(every, _)| now % every == 0) {
+            let keeps_port = self.keeps_port && (every == 5 || kind == Kind::Query);
+            say(peer(2000, 1024 + if keeps_port { 0 } else { now % 60_000 } as u16), kind);
         }
         sent
     }
