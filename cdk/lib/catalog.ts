@@ -84,6 +84,7 @@ function game(root: Section, id: string): Game | undefined {
   root.section('stop', stop);
   root.section('ready', ready);
   const capS = root.optionalSection('timers', timers) ?? DEFAULT_CAP_S;
+  root.optionalSection('players', players);
   root.optionalSection('query', (section) => query(section, ports));
   root.optionalSection('console', (section) => readConsole(section, ports));
   root.optionalSection('process', scripts);
@@ -219,12 +220,19 @@ export function readTimers(section: Section): Timers {
   return read;
 }
 
+function players(section: Section): true {
+  const pattern = rule.text('the first 1 to 28 bytes in hexadecimal, with `??` for any', isFirstBytes);
+  section.optionalList('queries', 0, 16, pattern);
+  return true;
+}
+
 function query(section: Section, ports: readonly Port[] | undefined): true {
   section.required('protocol', rule.text("gamedig's name of a protocol: 1 to 32 of a-z, 0-9, _ and -", isProtocol));
   const port = section.required('port', rule.text('the name of a port', isSlug));
   if (port !== undefined && ports !== undefined && !ports.some((p) => p.name === port)) {
     section.complain('port', `is "${port}": use ${rule.either(ports.map((p) => p.name))}`);
   }
+  section.optional('counts_everybody', rule.onlyTrue('leave it out where the answer may leave players out'));
   return true;
 }
 
@@ -265,6 +273,11 @@ function isFileName(text: string): boolean {
 
 function isPattern(text: string): boolean {
   return isFileName(text.replace('*', ''));
+}
+
+function isFirstBytes(text: string): boolean {
+  const digits = text.replaceAll(' ', '');
+  return /^([0-9a-fA-F]{2}|\?\?){1,28}$/.test(digits) && digits.replaceAll('?', '') !== '';
 }
 
 function isCommand(text: string): boolean {

@@ -96,6 +96,57 @@ pub struct Query {
     pub protocol: String,
     /// The name of the port that answers.
     pub port: String,
+    /// Whether its answer counts everybody, so that 0 means that nobody plays.
+    pub count: Count,
+}
+
+/// What a game's own count of its players is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Count {
+    /// It may leave somebody out: Valheim answers 0 while people play over its relay.
+    #[default]
+    Partial,
+    /// It has everybody.
+    Whole,
+}
+
+/// How players of the game are told from others who talk to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Players {
+    /// How datagrams begin that are no play: list pings, and what is sent before somebody is let in.
+    pub queries: Vec<Pattern>,
+}
+
+/// The first bytes of a datagram, each a value or any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(Vec<Option<u8>>);
+
+impl Pattern {
+    /// The most bytes of a pattern: what is captured of a datagram at least.
+    pub const LONGEST: usize = 28;
+
+    /// Reads two hexadecimal digits for each byte, or `??` for any, with spaces as people like: `4f457403 00??`. Nothing if
+    /// it is something else, is longer than [`Self::LONGEST`], or would begin every datagram.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<char> = text.chars().filter(|c| *c != ' ').collect();
+        let byte = |pair: &[char]| match pair {
+            ['?', '?'] => Some(None),
+            [high, low] => {
+                let [high, low] = [high.to_digit(16)?, low.to_digit(16)?];
+                Some(u8::try_from(high * 16 + low).ok())
+            }
+            _ => None,
+        };
+        let bytes = digits.chunks(2).map(byte).collect::<Option<Vec<_>>>()?;
+        let is_some = bytes.iter().any(Option::is_some);
+        (is_some && bytes.len() <= Self::LONGEST).then_some(Self(bytes))
+    }
+
+    /// Tells whether `payload` begins so.
+    pub fn begins(&self, payload: &[u8]) -> bool {
+        payload.len() >= self.0.len()
+            && self.0.iter().zip(payload).all(|(wanted, byte)| wanted.is_none_or(|wanted| wanted == *byte))
+    }
 }
 
 /// What a game's console speaks.
@@ -166,6 +217,8 @@ pub struct Game {
     pub ready: Ready,
     /// When its worlds go to sleep unless they say otherwise.
     pub timers: Timers,
+    /// How its players are told from others.
+    pub players: Players,
     /// How it is asked for its players.
     pub query: Option<Query>,
     /// How commands are given to it while it runs, if they can be.

@@ -8,7 +8,10 @@ use std::{fmt, time::Duration};
 
 use thiserror::Error;
 
-use crate::{game::Protocol, world::StopWhy};
+use crate::{
+    game::{Count, Protocol},
+    world::StopWhy,
+};
 
 /// What was seen of the players.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub enum Source {
     PacketPeers,
     /// The kernel's count of received datagrams: tells that somebody is there, not how many.
     DatagramRate,
+    /// What the game itself says. It may count bots, and may leave out who plays over a relay.
+    GameQuery,
 }
 
 impl Source {
@@ -57,6 +62,7 @@ impl Source {
             Self::SocketTables => "socket tables",
             Self::PacketPeers => "packet peers",
             Self::DatagramRate => "datagram rate",
+            Self::GameQuery => "game query",
         }
     }
 }
@@ -72,13 +78,13 @@ pub struct Sighting {
     pub evidence: Evidence,
 }
 
-/// Combines what the sources say about a game that uses the protocols `needed`.
+/// Combines what the sources say about a game that uses the protocols `needed`, and whose own count is worth so much.
 ///
-/// For each protocol the most exact source that could see decides: packet peers tell list pings from players, so the
-/// datagram rate counts only without them. Whoever plays over two protocols is one player, so the larger figure holds.
-/// The server is empty when every protocol is.
-pub fn combine(needed: &[Protocol], sightings: &[Sighting]) -> Evidence {
-    let verdicts: Vec<_> = needed.iter().map(|p| decide(*p, sightings)).collect();
+/// Those who can see every single peer decide: socket tables and packet peers. Whom the game counts besides is a bot, or
+/// somebody who has gone. Where they are blind, the game's count and the datagram rate are heard together, see [`guess`].
+/// Whoever plays over two protocols is one player, so the larger figure holds. The server is empty when every protocol is.
+pub fn combine(needed: &[Protocol], count: Count, sightings: &[Sighting]) -> Evidence {
+    let verdicts: Vec<_> = needed.iter().map(|p| decide(*p, count, sightings)).collect();
     let players =
         verdicts.iter().filter_map(|v| if let Evidence::Players(n) = v { Some(*n) } else { None }).max();
     if let Some(n) = players {
@@ -93,18 +99,41 @@ pub fn combine(needed: &[Protocol], sightings: &[Sighting]) -> Evidence {
 }
 
 /// Returns what is known about the players who use `protocol`.
-fn decide(protocol: Protocol, sightings: &[Sighting]) -> Evidence {
+fn decide(protocol: Protocol, count: Count, sightings: &[Sighting]) -> Evidence {
     let about = || sightings.iter().filter(|s| s.protocol == protocol);
-    let exactness = |s: &&Sighting| match s.source {
-        Source::SocketTables => 0,
-        Source::PacketPeers => 1,
-        Source::DatagramRate => 2,
-    };
+    let says = |source| about().find(|s| s.source == source).map(|s| &s.evidence);
+    let is_known = |evidence: &&Evidence| !matches!(evidence, Evidence::Unknown(_));
     // A connected UDP socket shows a player even to the tables, which are otherwise blind there.
-    let best = about().filter(|s| !matches!(s.evidence, Evidence::Unknown(_))).min_by_key(exactness);
-    match best {
-        Some(sighting) => sighting.evidence.clone(),
-        None => Evidence::Unknown(reasons(about())),
+    let exact = [Source::SocketTables, Source::PacketPeers].into_iter().filter_map(says).find(is_known);
+    let guessed = || {
+        let [rate, game] =
+            [Source::DatagramRate, Source::GameQuery].map(|source| says(source).filter(is_known));
+        guess(rate, game, count)
+    };
+    exact.cloned().or_else(guessed).unwrap_or_else(|| Evidence::Unknown(reasons(about())))
+}
+
+/// Returns what follows from the datagram rate and the game's own count where nobody can see the peers.
+///
+/// | datagrams | the game says | then |
+/// | --- | --- | --- |
+/// | none | anything | nobody is on: who plays sends something |
+/// | some, or unknown | n players | n players |
+/// | some, or unknown | nobody, and it counts everybody | nobody |
+/// | some | nobody, and it may leave players out | unknown |
+/// | some | nothing | somebody |
+/// | unknown | nobody, and it may leave players out | unknown |
+/// | unknown | nothing | unknown |
+fn guess(rate: Option<&Evidence>, game: Option<&Evidence>, count: Count) -> Option<Evidence> {
+    match (rate, game) {
+        (Some(Evidence::Empty), _) => Some(Evidence::Empty),
+        (_, Some(Evidence::Players(n))) => Some(Evidence::Players(*n)),
+        (_, Some(Evidence::Empty)) => Some(match count {
+            Count::Whole => Evidence::Empty,
+            Count::Partial => Evidence::Unknown("the game counts nobody, and may leave players out".into()),
+        }),
+        (Some(Evidence::Players(n)), _) => Some(Evidence::Players(*n)),
+        (Some(Evidence::Unknown(_)) | None, Some(Evidence::Unknown(_)) | None) => None,
     }
 }
 
@@ -334,7 +363,7 @@ mod tests {
             sighting(Source::DatagramRate, Protocol::Udp, Evidence::Players(1)),
             sighting(Source::PacketPeers, Protocol::Udp, Evidence::Empty),
         ];
-        assert_eq!(combine(&[Protocol::Udp], &seen), Evidence::Empty);
+        assert_eq!(combine(&[Protocol::Udp], Count::Partial, &seen), Evidence::Empty);
     }
 
     #[test]
@@ -344,7 +373,59 @@ mod tests {
             sighting(Source::PacketPeers, Protocol::Udp, Evidence::Unknown("no CAP_NET_RAW".into())),
             sighting(Source::DatagramRate, Protocol::Udp, Evidence::Players(1)),
         ];
-        assert_eq!(combine(&[Protocol::Udp], &seen), Evidence::Players(1));
+        assert_eq!(combine(&[Protocol::Udp], Count::Partial, &seen), Evidence::Players(1));
+    }
+
+    #[test]
+    fn who_is_seen_overrules_what_the_game_counts() {
+        let seen = |peers| {
+            let sightings = [
+                sighting(Source::PacketPeers, Protocol::Udp, peers),
+                sighting(Source::GameQuery, Protocol::Udp, Evidence::Players(8)),
+            ];
+            combine(&[Protocol::Udp], Count::Whole, &sightings)
+        };
+        assert_eq!(seen(Evidence::Empty), Evidence::Empty, "eight bots");
+        assert_eq!(seen(Evidence::Players(2)), Evidence::Players(2));
+        assert_eq!(seen(Evidence::Unknown("blind".into())), Evidence::Players(8));
+    }
+
+    #[test]
+    fn without_sight_the_rate_and_the_games_count_are_heard_together() {
+        let unknown = || Evidence::Unknown("x".into());
+        let mut table = String::new();
+        for count in [Count::Partial, Count::Whole] {
+            for rate in [Evidence::Empty, Evidence::Players(1), unknown()] {
+                for game in [Evidence::Empty, Evidence::Players(3), unknown()] {
+                    let sightings = [
+                        sighting(Source::DatagramRate, Protocol::Udp, rate.clone()),
+                        sighting(Source::GameQuery, Protocol::Udp, game.clone()),
+                    ];
+                    let told = combine(&[Protocol::Udp], count, &sightings);
+                    writeln!(table, "{count:?}, rate {rate}, game {game}: {told}").unwrap();
+                }
+            }
+        }
+        expect![[r#"
+            Partial, rate nobody on, game nobody on: nobody on
+            Partial, rate nobody on, game 3 players: nobody on
+            Partial, rate nobody on, game players unknown: x: nobody on
+            Partial, rate 1 player, game nobody on: players unknown: the game counts nobody, and may leave players out
+            Partial, rate 1 player, game 3 players: 3 players
+            Partial, rate 1 player, game players unknown: x: 1 player
+            Partial, rate players unknown: x, game nobody on: players unknown: the game counts nobody, and may leave players out
+            Partial, rate players unknown: x, game 3 players: 3 players
+            Partial, rate players unknown: x, game players unknown: x: players unknown: datagram rate: x; game query: x
+            Whole, rate nobody on, game nobody on: nobody on
+            Whole, rate nobody on, game 3 players: nobody on
+            Whole, rate nobody on, game players unknown: x: nobody on
+            Whole, rate 1 player, game nobody on: nobody on
+            Whole, rate 1 player, game 3 players: 3 players
+            Whole, rate 1 player, game players unknown: x: 1 player
+            Whole, rate players unknown: x, game nobody on: nobody on
+            Whole, rate players unknown: x, game 3 players: 3 players
+            Whole, rate players unknown: x, game players unknown: x: players unknown: datagram rate: x; game query: x
+        "#]].assert_eq(&table);
     }
 
     #[test]
@@ -354,7 +435,7 @@ mod tests {
             sighting(Source::PacketPeers, Protocol::Udp, Evidence::Unknown("no CAP_NET_RAW".into())),
         ];
         expect!["players unknown: packet peers: no CAP_NET_RAW"]
-            .assert_eq(&combine(&[Protocol::Tcp, Protocol::Udp], &seen).to_string());
+            .assert_eq(&combine(&[Protocol::Tcp, Protocol::Udp], Count::Partial, &seen).to_string());
     }
 
     #[test]
@@ -363,7 +444,7 @@ mod tests {
             sighting(Source::SocketTables, Protocol::Tcp, Evidence::Players(2)),
             sighting(Source::PacketPeers, Protocol::Udp, Evidence::Unknown("no CAP_NET_RAW".into())),
         ];
-        assert_eq!(combine(&[Protocol::Tcp, Protocol::Udp], &seen), Evidence::Players(2));
+        assert_eq!(combine(&[Protocol::Tcp, Protocol::Udp], Count::Partial, &seen), Evidence::Players(2));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use domain::{
     driver::{Applied, ApplyError, Download, Driver},
     effect::Orders,
     event::{Event, Gone},
-    game::{Game, Port, Protocol, Ready, Save, Signal, Stop},
+    game::{Game, Players, Port, Protocol, Ready, Save, Signal, Stop},
     idle::{TimerChoices, Timers},
     ports::{
         CreateError, Directory, Found, LaunchError, LaunchOrder, Listed, LoadError, Part, PartPlace, Queue,
@@ -1395,6 +1395,7 @@ fn valheim() -> Game {
         stop: Stop { signal: Signal::Int, grace: Duration::from_secs(120) },
         ready: Ready { typical: Duration::from_secs(60), limit: Duration::from_secs(600) },
         timers: Timers::DEFAULT,
+        players: Players::default(),
         query: None,
         console: None,
         scripts: None,

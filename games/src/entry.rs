@@ -10,7 +10,8 @@ use std::{
 
 use domain::{
     game::{
-        Console, ConsoleProtocol, Game, Import, Port, Protocol, Query, Ready, Save, Scripts, Signal, Stop,
+        Console, ConsoleProtocol, Count, Game, Import, Players, Port, Protocol, Query, Ready, Save, Scripts,
+        Signal, Stop,
     },
     idle::Timers,
     world::GameId,
@@ -77,6 +78,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
     let stop = root.section("stop", stop);
     let ready = root.section("ready", ready);
     let timers = root.optional_section("timers", timers).unwrap_or(Timers::DEFAULT);
+    let players = root.optional_section("players", players).unwrap_or_default();
     let query = root.optional_section("query", |section| query(section, ports.as_deref()));
     let console = root.optional_section("console", |section| console(section, ports.as_deref()));
     let scripts = root.optional_section("process", scripts);
@@ -93,6 +95,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
         stop: stop?,
         ready: ready?,
         timers,
+        players,
         query,
         console,
         scripts,
@@ -254,6 +257,12 @@ pub(crate) fn read_timers(section: &mut Section<'_, '_>) -> Vec<(Timer, Duration
     read
 }
 
+fn players(section: &mut Section<'_, '_>) -> Option<Players> {
+    let pattern = rule::pattern("the first 1 to 28 bytes in hexadecimal, with `??` for any");
+    let queries = section.optional_list("queries", 0..=16, &pattern);
+    Some(Players { queries: queries.unwrap_or_default() })
+}
+
 /// Reads how the game is asked; `ports` are those that it may name, if they are known.
 fn query(section: &mut Section<'_, '_>, ports: Option<&[Port]>) -> Option<Query> {
     let protocol = rule::text("gamedig's name of a protocol: 1 to 32 of a-z, 0-9, _ and -", is_protocol);
@@ -265,7 +274,9 @@ fn query(section: &mut Section<'_, '_>, ports: Option<&[Port]>) -> Option<Query>
         let names = rule::either(ports.iter().map(|p| &p.name));
         section.complain("port", &format!("is \"{port}\": use {names}"));
     }
-    Some(Query { protocol: protocol?, port: port? })
+    let whole = rule::only_true("leave it out where the answer may leave players out");
+    let count = section.optional("counts_everybody", &whole).map_or(Count::Partial, |()| Count::Whole);
+    Some(Query { protocol: protocol?, port: port?, count })
 }
 
 /// Reads how commands are given; `ports` are those of players, which the console must not be.
@@ -666,7 +677,7 @@ start = "exec server"
             "[stopp]",
             expect![[r#"
                 game.toml:1: `stop` is missing: use a section [stop]
-                game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, import, stop, ready, timers, query, console or process"#]],
+                game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, import, stop, ready, timers, players, query, console or process"#]],
         );
         check(
             "name = \"Game\"\n",

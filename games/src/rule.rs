@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use domain::game::Pattern;
 use jiff::SignedDuration;
 use toml::de::DeValue;
 
@@ -60,6 +61,11 @@ pub(crate) fn truth() -> Rule<bool> {
 /// Allows `true`, and says why.
 pub(crate) fn only_true(why: &str) -> Rule<()> {
     Rule { allowed: format!("true: {why}"), read: Box::new(|v| v.as_bool()?.then_some(())) }
+}
+
+/// Allows patterns of first bytes.
+pub(crate) fn pattern(allowed: &str) -> Rule<Pattern> {
+    Rule { allowed: allowed.into(), read: Box::new(|v| Pattern::parse(v.as_str()?)) }
 }
 
 /// Allows durations in `range`.

@@ -16,8 +16,11 @@ use domain::{
 };
 
 use crate::{
-    erase, run,
-    senses::{Begun, Look, Senses},
+    erase,
+    judge::Begun,
+    peers::Standing,
+    run,
+    senses::{Look, Senses},
 };
 
 /// How old the sign of health may be.
@@ -163,7 +166,8 @@ fn json(look: &Look) -> String {
                 "address": p.row.peer.to_string(),
                 "seconds_seen_of_30": p.row.seconds_seen,
                 "last_seen_s_ago": p.row.last_seen_ago,
-                "is_player": p.row.is_player,
+                "is_player": p.row.standing == Standing::Player,
+                "taken_for": p.row.standing.to_string(),
             })
         })
         .collect();

@@ -8,11 +8,17 @@ pub mod run;
 
 pub mod senses;
 
+pub mod judge;
+
 pub mod peers;
 
 pub mod rate;
 
+pub mod sockets;
+
 pub mod procnet;
+
+pub mod sock_diag;
 
 pub mod packet;
 

@@ -4,8 +4,11 @@
 //! address on a packet socket instead (needs CAP_NET_RAW). The kernel drops everything but the game's own
 //! datagrams by a filter that [`filter`] builds, and hands over only the first bytes of those.
 //!
+//! [`AnswerTap`] sees the other direction: to whom this machine sends. That is needed only while somebody is there whom
+//! the game has not answered yet, so it is opened then and closed again.
+//!
 //! This file must never let a datagram through that was not addressed to one of the game's ports, must never
-//! count what this machine sends, and must never trust a captured byte: anybody on the internet can send
+//! count what this machine sends as somebody's, and must never trust a captured byte: anybody on the internet can send
 //! anything. What it may miss: datagrams behind IPv6 extension headers (no game sends them), and what the
 //! kernel had no room for, which [`Drained::lost`] tells.
 #![expect(unsafe_code, reason = "a packet socket's address and its statistics have no safe wrapper")]
@@ -90,7 +93,8 @@ impl PacketTap {
         if ports.is_empty() || ports.len() > MAX_PORTS {
             return Err(TapError::PortCount(ports.len()));
         }
-        Ok(Self { v4: open(Family::V4, ports)?, v6: open(Family::V6, ports)? })
+        let open = |family: Family| open(family.ethertype(), &filter(family, ports));
+        Ok(Self { v4: open(Family::V4)?, v6: open(Family::V6)? })
     }
 
     /// Hands every datagram that has arrived since the last call to `each`, and never waits.
@@ -98,9 +102,51 @@ impl PacketTap {
     /// Call it several times a second: where `rmem_max` is 212,992, as it long was by default, the kernel
     /// keeps 512 short or 185 long datagrams.
     pub fn drain(&mut self, each: &mut dyn FnMut(Datagram<'_>)) -> Result<Drained, TapError> {
-        let datagrams = drain(&self.v4, Family::V4, each)? + drain(&self.v6, Family::V6, each)?;
+        let mut datagrams = 0;
+        for (socket, family) in [(&self.v4, Family::V4), (&self.v6, Family::V6)] {
+            drain(socket, &mut |packet| {
+                if let Some(datagram) = datagram(family, packet) {
+                    datagrams += 1;
+                    each(datagram);
+                }
+            })?;
+        }
         let lost = lost(&self.v4)?.saturating_add(lost(&self.v6)?);
         Ok(Drained { datagrams, lost })
+    }
+}
+
+/// Sees to whom this machine sends datagrams, on all interfaces and from all ports: some games answer from another.
+#[derive(Debug)]
+pub struct AnswerTap(Socket);
+
+impl AnswerTap {
+    /// Opens a tap. It hears what is sent from now on.
+    pub fn open() -> Result<Self, TapError> {
+        // What goes out is shown only to those who listen to every protocol.
+        open(libc::ETH_P_ALL as u16, &answer_filter()).map(Self)
+    }
+
+    /// Hands the address that each datagram since the last call goes to to `each`, never waits, and tells how many the
+    /// kernel had no room for.
+    pub fn drain(&mut self, each: &mut dyn FnMut(IpAddr)) -> Result<Drained, TapError> {
+        let mut datagrams = 0;
+        drain(&self.0, &mut |packet| {
+            if let Some(address) = destination(packet) {
+                datagrams += 1;
+                each(address);
+            }
+        })?;
+        Ok(Drained { datagrams, lost: lost(&self.0)? })
+    }
+}
+
+/// Returns the address that a captured packet goes to, from its IP header on; `None` if it has none.
+pub fn destination(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => Some(Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?).into()),
+        6 => Some(Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?).to_canonical()),
+        _ => None,
     }
 }
 
@@ -200,7 +246,23 @@ pub fn filter(family: Family, ports: &[u16]) -> Vec<Instruction> {
     program
 }
 
-// What the filter needs of classic BPF. No jump goes further than over the next instruction, so that there is
+/// Returns the program that lets the kernel pass the IP header of each datagram that goes out, and nothing of all else.
+pub fn answer_filter() -> Vec<Instruction> {
+    let version = [load(BYTE, 0), Instruction { code: AND, if_true: 0, if_false: 0, operand: 0xf0 }];
+    let header = Instruction { operand: IPV6_HEADER_BYTES as u32, ..ACCEPT };
+    let is_v4 = [load(BYTE, 9), jump(EQUAL, UDP.into(), 0, 1), header, REJECT];
+    let is_v6 = [load(BYTE, 6), jump(EQUAL, UDP.into(), 0, 1), header, REJECT];
+    let mut program = Vec::from(reject_unless(load(BYTE, PACKET_TYPE), EQUAL, libc::PACKET_OUTGOING.into()));
+    program.extend(version);
+    program.push(jump(EQUAL, 0x40, 0, is_v4.len() as u8));
+    program.extend(is_v4);
+    program.push(jump(EQUAL, 0x60, 0, is_v6.len() as u8));
+    program.extend(is_v6);
+    program.push(REJECT);
+    program
+}
+
+// What the filters need of classic BPF. In [`filter`] no jump goes further than over the next instruction, so that there is
 // no distance to compute.
 const BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
 const HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
@@ -211,6 +273,7 @@ const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
 const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 const ACCEPT: Instruction =
     Instruction { code: RETURN, if_true: 0, if_false: 0, operand: CAPTURED_BYTES as u32 };
@@ -232,19 +295,17 @@ fn reject_unless(loaded: Instruction, comparison: u16, operand: u32) -> [Instruc
     [loaded, jump(comparison, operand, 1, 0), REJECT]
 }
 
-/// Opens the packet socket for one family. It receives nothing until it is bound, and then the filter is in
+/// Opens a packet socket for an Ethernet protocol. It receives nothing until it is bound, and then the filter is in
 /// place.
-fn open(family: Family, ports: &[u16]) -> Result<Socket, TapError> {
-    let filter: Vec<_> = filter(family, ports)
-        .into_iter()
-        .map(|i| SockFilter::new(i.code, i.if_true, i.if_false, i.operand))
-        .collect();
+fn open(ethertype: u16, filter: &[Instruction]) -> Result<Socket, TapError> {
+    let filter: Vec<_> =
+        filter.iter().map(|i| SockFilter::new(i.code, i.if_true, i.if_false, i.operand)).collect();
     let open = || {
         let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(0)))?;
         socket.set_nonblocking(true)?;
         socket.set_recv_buffer_size(BUFFER_BYTES)?;
         socket.attach_filter(&filter)?;
-        socket.bind(&all_interfaces(family))?;
+        socket.bind(&all_interfaces(ethertype))?;
         Ok(socket)
     };
     open().map_err(|error: io::Error| match error.raw_os_error() {
@@ -253,36 +314,31 @@ fn open(family: Family, ports: &[u16]) -> Result<Socket, TapError> {
     })
 }
 
-/// Returns the address that binds a packet socket to one family on every interface.
-fn all_interfaces(family: Family) -> SockAddr {
+/// Returns the address that binds a packet socket to an Ethernet protocol on every interface.
+fn all_interfaces(ethertype: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `sockaddr_ll` is one of the kernel's socket addresses, so it fits the storage, and zeroes are
     // valid in it.
     let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     address.sll_family = libc::AF_PACKET as libc::sa_family_t;
-    address.sll_protocol = family.ethertype().to_be();
+    address.sll_protocol = ethertype.to_be();
     // SAFETY: the storage holds a `sockaddr_ll`, whose family says so, and the length is that of a
     // `sockaddr_ll`.
     unsafe { SockAddr::new(storage, mem::size_of::<libc::sockaddr_ll>() as libc::socklen_t) }
 }
 
-/// Hands on what `socket` holds and returns how many datagrams that were.
-fn drain(mut socket: &Socket, family: Family, each: &mut dyn FnMut(Datagram<'_>)) -> Result<u32, TapError> {
+/// Hands on what `socket` holds.
+fn drain(mut socket: &Socket, each: &mut dyn FnMut(&[u8])) -> Result<(), TapError> {
     let mut buffer = [0; CAPTURED_BYTES];
-    let mut datagrams = 0;
     for _ in 0..MAX_DRAIN_PER_FAMILY {
-        let captured = match socket.read(&mut buffer) {
-            Ok(length) => buffer.get(..length).unwrap_or_default(),
+        match socket.read(&mut buffer) {
+            Ok(length) => each(buffer.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(TapError::Read(error)),
-        };
-        if let Some(datagram) = datagram(family, captured) {
-            datagrams += 1;
-            each(datagram);
         }
     }
-    Ok(datagrams)
+    Ok(())
 }
 
 /// Returns how many packets found no room in the buffer of `socket` since this was last asked.
@@ -413,6 +469,31 @@ mod tests {
     }
 
     #[test]
+    fn the_other_filter_passes_what_goes_out_alone() {
+        let passes = |packet_type, packet: &[u8]| run(&answer_filter(), packet_type, packet).unwrap_or(0) > 0;
+        for good in [v4(&udp_bytes(2456, b"x")), v6(&udp_bytes(2456, b"x"))] {
+            for packet_type in [TO_US, BROADCAST, TO_ANOTHER, OUTGOING] {
+                assert_eq!(passes(packet_type, &good), packet_type == OUTGOING);
+            }
+        }
+        assert!(!passes(OUTGOING, &changed(&v4(&udp_bytes(2456, b"x")), 9, 6)), "TCP");
+        assert!(!passes(OUTGOING, &changed(&v6(&udp_bytes(2456, b"x")), 6, 6)), "TCP");
+        assert!(!passes(OUTGOING, &changed(&v4(&udp_bytes(2456, b"x")), 0, 0x25)), "no IP");
+        assert!(!passes(OUTGOING, &[]));
+    }
+
+    #[test]
+    fn whom_a_packet_goes_to_is_parsed() {
+        let to = |packet: &[u8]| destination(packet).map(|address| address.to_string());
+        assert_eq!(to(&v4(&udp_bytes(2456, b"x"))).as_deref(), Some("10.0.0.2"));
+        assert_eq!(to(&v6(&udp_bytes(2456, b"x"))[..IPV6_HEADER_BYTES]).as_deref(), Some("2001:db8::1"));
+        for length in 0..40 {
+            assert_eq!(to(&vec![0x60; length]), None);
+            assert_eq!(to(&vec![0x20; length]), None);
+        }
+    }
+
+    #[test]
     fn the_number_of_ports_is_bounded() {
         let error = |count: u16| PacketTap::open(&Vec::from_iter(0..count)).unwrap_err().to_string();
         expect!["watching 0 ports: a tap watches 1 to 16"].assert_eq(&error(0));
@@ -448,6 +529,7 @@ mod tests {
                 HALF => a = half(operand)?,
                 HALF_AFTER_HEADER => a = half(x + operand)?,
                 HEADER_LENGTH => x = (byte(operand)? & 0xf) * 4,
+                AND => a &= operand,
                 EQUAL => at += skip(a == operand),
                 AT_LEAST => at += skip(a >= operand),
                 ANY_BIT => at += skip(a & operand != 0),

@@ -1,11 +1,17 @@
 //! Who behaves like a player: a pure judgement over the peers that were seen.
 //!
 //! [`PeerTable`] judges senders of datagrams, [`TcpPeers`] connections. Scans, list pings and half-open connections come
-//! and go; a player stays. The bounds lean towards counting somebody too long: nobody is thrown out. This file must never
-//! read a clock (seconds are arguments, from a monotonic clock), and never let strangers grow its tables or push a player
-//! out of them.
+//! and go; a player stays, says something and is answered. The bounds lean towards counting somebody too long: nobody is
+//! thrown out. This file must never read a clock (seconds are arguments, from a monotonic clock), and never let strangers
+//! grow its tables or push a player out of them.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use domain::game::Pattern;
 
 /// The most peers that each table remembers: a hundred times what the largest private server holds, in 300 KiB.
 pub const MAX_PEERS: usize = 4096;
@@ -30,7 +36,12 @@ pub const NEWCOMER_SILENCE_SECONDS: u64 = 10;
 /// How long a TCP connection must stand to be a player's: status pings and scans are over sooner.
 pub const CONNECTED_SECONDS: u64 = 5;
 
-/// How many peers make room at once when a table is full, so that a flood does not search the table for each newcomer.
+/// After so many segments sent again without an answer the other end of a connection is gone. The first is sent again
+/// after 0.2 s at least, each further one after twice the time: 25 s in all, which a link that hiccups does not take.
+pub const DEAD_RETRANSMITS: u32 = 7;
+
+/// How many peers make room at once when a table is full, so that a flood does not search the table for each newcomer; and
+/// each time that it has grown by as many, it is searched for those who have gone.
 const ROOM: usize = 256;
 
 /// The bits of [`Sender::seconds`] that lie in the window.
@@ -46,19 +57,68 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Tells what a datagram with this payload is.
+    /// Tells what a datagram with this payload is, for a game whose own `queries` begin so.
     ///
-    /// `ff ff ff ff` begins a connectionless packet of Quake 3 (getinfo, getstatus, getchallenge, connect), of Source
-    /// (A2S) and of Teeworlds; none of them begins a packet so once somebody is connected. RakNet's unconnected ping is
-    /// 01 or 02, eight bytes of time, and a fixed magic.
-    pub fn of(payload: &[u8]) -> Self {
-        if payload.starts_with(&[0xff; 4]) || is_raknet_ping(payload) { Self::Query } else { Self::Play }
+    /// Known for all games are the queries of families of them, none of which begins a packet so once somebody plays:
+    ///
+    /// - `ff ff ff ff`: connectionless packets of Quake 3 (getinfo, getstatus, getchallenge, connect), of Source (A2S) and
+    ///   of Teeworlds 0.6.
+    /// - RakNet before a connection: unconnected pings (01 or 02, eight bytes of time, a fixed magic) and requests to
+    ///   connect (05 or 07, the magic).
+    /// - `fe fd`, then 00 or 09: the query of GameSpy 3 and 4, which Minecraft answers, and 00 that of GameSpy 2.
+    /// - GameSpy 1: `\\basic\\`, `\\info\\`, `\\rules\\`, `\\players\\`, `\\status\\`.
+    pub fn of(payload: &[u8], queries: &[Pattern]) -> Self {
+        let is_query = payload.starts_with(&[0xff; 4])
+            || is_before_raknet(payload)
+            || is_gamespy(payload)
+            || queries.iter().any(|pattern| pattern.begins(payload));
+        if is_query { Self::Query } else { Self::Play }
     }
 }
 
-fn is_raknet_ping(payload: &[u8]) -> bool {
+fn is_before_raknet(payload: &[u8]) -> bool {
     const MAGIC: [u8; 16] = [0, 255, 255, 0, 254, 254, 254, 254, 253, 253, 253, 253, 0x12, 0x34, 0x56, 0x78];
-    matches!(payload.first(), Some(1 | 2)) && payload.get(9..).is_some_and(|rest| rest.starts_with(&MAGIC))
+    let magic_at = match payload.first() {
+        Some(1 | 2) => 9,
+        Some(5 | 7) => 1,
+        Some(_) | None => return false,
+    };
+    payload.get(magic_at..).is_some_and(|rest| rest.starts_with(&MAGIC))
+}
+
+fn is_gamespy(payload: &[u8]) -> bool {
+    const FIRST: [&[u8]; 5] = [b"\\basic\\", b"\\info\\", b"\\rules\\", b"\\players\\", b"\\status\\"];
+    matches!(payload, [0xfe, 0xfd, 0 | 9, ..]) || FIRST.iter().any(|words| payload.starts_with(words))
+}
+
+/// What a peer is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It plays.
+    Player,
+    /// It came so lately that it may yet turn out to be a player.
+    New,
+    /// It was seen too seldom, or is silent by now.
+    Passing,
+    /// The game never answered it.
+    Unanswered,
+    /// It is connected, and has never said anything.
+    Mute,
+    /// It is connected, and does not answer.
+    Dead,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Player => "player",
+            Self::New => "too new to tell",
+            Self::Passing => "no player",
+            Self::Unanswered => "no player: the game never answered it",
+            Self::Mute => "no player: it never said anything",
+            Self::Dead => "no player: it does not answer",
+        })
+    }
 }
 
 /// What a table knows of one peer, for people to read.
@@ -70,25 +130,25 @@ pub struct Row {
     pub seconds_seen: u32,
     /// How many seconds ago it was last seen.
     pub last_seen_ago: u64,
-    /// Whether it counts as a player.
-    pub is_player: bool,
+    /// What it is taken for.
+    pub standing: Standing,
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, seconds_seen, last_seen_ago, is_player } = self;
-        let verdict = if *is_player { "player" } else { "no player" };
+        let Self { peer, seconds_seen, last_seen_ago, standing } = self;
         write!(
             f,
-            "{peer}: {verdict}, seen in {seconds_seen} of {WINDOW_SECONDS} s, last {last_seen_ago} s ago"
+            "{peer}: {standing}; seen in {seconds_seen} of {WINDOW_SECONDS} s, last {last_seen_ago} s ago"
         )
     }
 }
 
 /// The senders of datagrams.
 ///
-/// A sender becomes a player by being seen in [`PLAYER_SECONDS`] of the window, and is one until it was silent for
-/// [`SILENCE_SECONDS`].
+/// A sender becomes a player by being seen in [`PLAYER_SECONDS`] of the window and by being answered, and is one until it
+/// was silent for [`SILENCE_SECONDS`], or until another took its place: whoever joins again from the same address with
+/// another port, after the last word from the old one, is the same person.
 #[derive(Debug, Clone, Default)]
 pub struct PeerTable {
     senders: BTreeMap<SocketAddr, Sender>,
@@ -104,16 +164,32 @@ impl PeerTable {
         }
     }
 
+    /// Notes that the game sent something to `address`. What it sends to strangers is not remembered.
+    pub fn answered(&mut self, address: IpAddr) {
+        let [first, last] = [u16::MIN, u16::MAX].map(|port| SocketAddr::new(address, port));
+        self.senders.range_mut(first..=last).for_each(|(_, sender)| sender.is_answered = true);
+    }
+
+    /// Takes all who are there now for answered: nobody could listen to what the game sends.
+    pub fn answers_were_lost(&mut self) {
+        self.senders.values_mut().for_each(|sender| sender.is_answered = true);
+    }
+
+    /// Tells whether somebody is there whom the game has not answered yet, as far as is known.
+    pub fn awaits_answers(&self, now: u64) -> bool {
+        self.senders.values().any(|sender| !sender.is_answered && sender.may_play(now))
+    }
+
     /// Returns how many players there are.
     pub fn players(&self, now: u64) -> u32 {
-        self.rows(now).map(|row| u32::from(row.is_player)).sum()
+        self.count(now, Standing::Player)
     }
 
     /// Returns the peers seen within the window, in the order of their addresses.
     pub fn rows(&self, now: u64) -> impl Iterator<Item = Row> {
         self.senders
             .iter()
-            .map(move |(peer, sender)| sender.row(*peer, now))
+            .map(move |(peer, sender)| sender.row(*peer, self.standing(peer, sender, now), now))
             .filter(|row| row.seconds_seen > 0)
     }
 
@@ -128,26 +204,53 @@ impl PeerTable {
     /// Whoever joins in the last seconds before a stop must not be taken for nobody. A list ping that goes on is a
     /// newcomer only once, and one from a new port each time never.
     pub fn newcomers(&self, now: u64) -> u32 {
-        self.senders.values().map(|sender| u32::from(sender.is_newcomer(now))).sum()
+        self.count(now, Standing::New)
+    }
+
+    fn count(&self, now: u64, standing: Standing) -> u32 {
+        let is_so =
+            |(peer, sender): (&SocketAddr, &Sender)| u32::from(self.standing(peer, sender, now) == standing);
+        self.senders.iter().map(is_so).sum()
+    }
+
+    fn standing(&self, peer: &SocketAddr, sender: &Sender, now: u64) -> Standing {
+        let standing = sender.standing(now);
+        let is_replaced = standing == Standing::Player && self.is_replaced(peer, sender, now);
+        if is_replaced { Standing::Passing } else { standing }
+    }
+
+    /// Tells whether the same address came again from another port after the last word from this one.
+    fn is_replaced(&self, peer: &SocketAddr, sender: &Sender, now: u64) -> bool {
+        let [first, last] = [u16::MIN, u16::MAX].map(|port| SocketAddr::new(peer.ip(), port));
+        let came_later = |other: &Sender| other.came_at > sender.last_seen && other.may_play(now);
+        sender.last_seen < now && self.senders.range(first..=last).any(|(_, other)| came_later(other))
     }
 
     /// Returns the entry for `peer`, with room made for it if it is new.
     fn sender(&mut self, now: u64, peer: SocketAddr) -> &mut Sender {
+        if self.senders.len() % ROOM == ROOM - 1 && !self.senders.contains_key(&peer) {
+            self.forget_absent(now);
+        }
         if self.senders.len() >= MAX_PEERS && !self.senders.contains_key(&peer) {
             self.make_room(now);
         }
         self.senders.entry(peer).or_insert_with(|| Sender::new(now))
     }
 
+    /// Forgets those whom the window no longer shows.
+    fn forget_absent(&mut self, now: u64) {
+        self.senders.retain(|_, sender| now.saturating_sub(sender.last_seen) < WINDOW_SECONDS);
+    }
+
     /// Forgets those whom the window no longer shows; failing that, those seen least recently, players last.
     fn make_room(&mut self, now: u64) {
-        self.senders.retain(|_, sender| now.saturating_sub(sender.last_seen) < WINDOW_SECONDS);
+        self.forget_absent(now);
         if self.senders.len() < MAX_PEERS {
             return;
         }
         self.crowded_at = Some(now);
         let mut by_worth: Vec<_> =
-            self.senders.iter().map(|(peer, s)| (s.is_player(now), s.last_seen, *peer)).collect();
+            self.senders.iter().map(|(peer, s)| (s.worth(now), s.last_seen, *peer)).collect();
         by_worth.sort_unstable();
         for (_, _, peer) in by_worth.into_iter().take(ROOM) {
             self.senders.remove(&peer);
@@ -163,34 +266,54 @@ struct Sender {
     last_seen: u64,
     /// Bit n tells whether it was seen n seconds before `last_seen`.
     seconds: u32,
-    /// Whether it had become a player when it was last seen.
+    /// Whether it had become a player, answers aside, when it was last seen.
     was_player: bool,
+    is_answered: bool,
 }
 
 impl Sender {
     fn new(now: u64) -> Self {
-        Self { came_at: now, last_seen: now, seconds: 0, was_player: false }
+        Self { came_at: now, last_seen: now, seconds: 0, was_player: false, is_answered: false }
     }
 
     fn saw(&mut self, now: u64) {
         if self.seconds_at(now) == 0 {
             self.came_at = now;
+            self.is_answered = false;
         }
-        self.was_player = self.is_player(now);
+        self.was_player = self.plays(now);
         self.seconds = self.seconds_at(now) | 1;
         self.last_seen = self.last_seen.max(now);
         self.was_player |= self.seconds.count_ones() >= PLAYER_SECONDS;
     }
 
-    fn is_player(&self, now: u64) -> bool {
+    fn standing(&self, now: u64) -> Standing {
+        match (self.plays(now), self.is_answered) {
+            (true, true) => Standing::Player,
+            (_, _) if self.is_new(now) => Standing::New,
+            (true, false) => Standing::Unanswered,
+            (false, _) => Standing::Passing,
+        }
+    }
+
+    /// Tells whether it behaves like a player as far as what it sends goes.
+    fn plays(&self, now: u64) -> bool {
         self.was_player && now.saturating_sub(self.last_seen) < SILENCE_SECONDS
     }
 
-    fn is_newcomer(&self, now: u64) -> bool {
-        !self.is_player(now)
-            && now.saturating_sub(self.came_at) < NEWCOMER_SECONDS
+    fn is_new(&self, now: u64) -> bool {
+        now.saturating_sub(self.came_at) < NEWCOMER_SECONDS
             && now.saturating_sub(self.last_seen) < NEWCOMER_SILENCE_SECONDS
             && self.seconds_at(now).count_ones() >= 2
+    }
+
+    fn may_play(&self, now: u64) -> bool {
+        self.plays(now) || self.is_new(now)
+    }
+
+    /// Tells whom to forget last: players, and of others those whom the game has answered.
+    fn worth(&self, now: u64) -> (bool, bool) {
+        (self.plays(now), self.is_answered)
     }
 
     /// Returns the seconds of the window that ends `now`.
@@ -199,61 +322,89 @@ impl Sender {
         self.seconds.checked_shl(passed).unwrap_or(0) & WINDOW
     }
 
-    fn row(&self, peer: SocketAddr, now: u64) -> Row {
-        Row {
-            peer,
-            seconds_seen: self.seconds_at(now).count_ones(),
-            last_seen_ago: now.saturating_sub(self.last_seen),
-            is_player: self.is_player(now),
-        }
+    fn row(&self, peer: SocketAddr, standing: Standing, now: u64) -> Row {
+        let (seconds_seen, last_seen_ago) =
+            (self.seconds_at(now).count_ones(), now.saturating_sub(self.last_seen));
+        Row { peer, seconds_seen, last_seen_ago, standing }
     }
+}
+
+/// A connection that the socket tables show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// How often what it has not answered was sent again.
+    pub retransmits: u32,
+    /// How many bytes it has said, where that is known.
+    pub received: Option<u64>,
 }
 
 /// The connections that the socket tables show, judged by how long they stand.
 ///
 /// A connection becomes a player when it was there in samples at least [`CONNECTED_SECONDS`] apart and in all between, and
-/// is none as soon as it is gone.
+/// is none as soon as it is gone. One that never said anything is somebody who knocks, and one that does not answer any
+/// longer is what is left of a player whose link was cut.
 #[derive(Debug, Clone, Default)]
 pub struct TcpPeers {
-    /// When each connection of the last sample was first seen.
-    since: BTreeMap<SocketAddr, u64>,
+    /// The connections of the last sample, and when each was first seen.
+    known: BTreeMap<SocketAddr, (Connection, u64)>,
     sampled_at: u64,
 }
 
 impl TcpPeers {
     /// Replaces what is known by what the tables show now. Of more than [`MAX_PEERS`] the longest known stay.
-    pub fn sample(&mut self, at_second: u64, established: impl IntoIterator<Item = SocketAddr>) {
+    pub fn sample(&mut self, at_second: u64, established: impl IntoIterator<Item = Connection>) {
         let mut still = BTreeMap::new();
         let mut new = Vec::new();
-        for peer in established {
-            match self.since.get(&peer) {
-                Some(since) => _ = still.insert(peer, *since),
-                None if new.len() < MAX_PEERS => new.push(peer),
+        for connection in established {
+            match self.known.get(&connection.peer) {
+                Some((_, since)) => _ = still.insert(connection.peer, (connection, *since)),
+                None if new.len() < MAX_PEERS => new.push(connection),
                 None => {}
             }
         }
         new.truncate(MAX_PEERS.saturating_sub(still.len()));
-        still.extend(new.into_iter().map(|peer| (peer, at_second)));
-        *self = Self { since: still, sampled_at: at_second };
+        still.extend(new.into_iter().map(|connection| (connection.peer, (connection, at_second))));
+        *self = Self { known: still, sampled_at: at_second };
     }
 
     /// Returns how many players there were in the last sample.
     pub fn players(&self) -> u32 {
-        self.rows(self.sampled_at).map(|row| u32::from(row.is_player)).sum()
+        self.count(Standing::Player)
+    }
+
+    /// Returns how many connections of the last sample came so lately that they may yet turn out to be players.
+    pub fn newcomers(&self) -> u32 {
+        self.count(Standing::New)
     }
 
     /// Returns the connections of the last sample, in the order of their addresses.
     pub fn rows(&self, now: u64) -> impl Iterator<Item = Row> {
-        self.since.iter().map(move |(peer, since)| self.row(*peer, *since, now))
+        self.known.values().map(move |(connection, since)| Row {
+            peer: connection.peer,
+            seconds_seen: (self.sampled_at.saturating_sub(*since) + 1).min(WINDOW_SECONDS) as u32,
+            last_seen_ago: now.saturating_sub(self.sampled_at),
+            standing: self.standing(connection, *since),
+        })
     }
 
-    fn row(&self, peer: SocketAddr, since: u64, now: u64) -> Row {
-        let stood = self.sampled_at.saturating_sub(since);
-        Row {
-            peer,
-            seconds_seen: (stood + 1).min(WINDOW_SECONDS) as u32,
-            last_seen_ago: now.saturating_sub(self.sampled_at),
-            is_player: stood >= CONNECTED_SECONDS,
+    fn count(&self, standing: Standing) -> u32 {
+        let is_so = |(connection, since): &(Connection, u64)| {
+            u32::from(self.standing(connection, *since) == standing)
+        };
+        self.known.values().map(is_so).sum()
+    }
+
+    fn standing(&self, connection: &Connection, since: u64) -> Standing {
+        if connection.retransmits >= DEAD_RETRANSMITS {
+            Standing::Dead
+        } else if self.sampled_at.saturating_sub(since) < CONNECTED_SECONDS {
+            Standing::New
+        } else if connection.received == Some(0) {
+            Standing::Mute
+        } else {
+            Standing::Player
         }
     }
 }
@@ -275,8 +426,8 @@ mod tests {
             seen,
             60,
             expect![[r#"
-                203.0.113.1:50214: player, seen in 11 of 30 s, last 3 s ago
-                203.0.113.2:50214: no player, seen in 5 of 30 s, last 5 s ago
+                203.0.113.1:50214: player; seen in 11 of 30 s, last 3 s ago
+                203.0.113.2:50214: no player; seen in 5 of 30 s, last 5 s ago
                 1 players
             "#]],
         );
@@ -287,7 +438,10 @@ mod tests {
         let peer = SocketAddr::from((Ipv4Addr::new(203, 0, 113, 1), 50214));
         let newcomers = |seen: &[u64], now| {
             let mut table = PeerTable::default();
-            seen.iter().for_each(|second| table.saw(*second, peer, Kind::Play));
+            for second in seen {
+                table.saw(*second, peer, Kind::Play);
+                table.answered(peer.ip());
+            }
             table.newcomers(now)
         };
         assert_eq!(newcomers(&[0], 1), 0, "one second may be a scan");
@@ -306,7 +460,7 @@ mod tests {
             burst,
             6,
             expect![[r#"
-                203.0.113.1:50214: no player, seen in 7 of 30 s, last 0 s ago
+                203.0.113.1:50214: too new to tell; seen in 7 of 30 s, last 0 s ago
                 0 players
             "#]],
         );
@@ -318,7 +472,7 @@ mod tests {
             (0..8).map(|s| (s, 1)),
             7,
             expect![[r#"
-                203.0.113.1:50214: player, seen in 8 of 30 s, last 0 s ago
+                203.0.113.1:50214: player; seen in 8 of 30 s, last 0 s ago
                 1 players
             "#]],
         );
@@ -330,7 +484,7 @@ mod tests {
             (0..8).map(|s| (s * 5, 1)),
             35,
             expect![[r#"
-                203.0.113.1:50214: no player, seen in 6 of 30 s, last 0 s ago
+                203.0.113.1:50214: no player; seen in 6 of 30 s, last 0 s ago
                 0 players
             "#]],
         );
@@ -343,7 +497,7 @@ mod tests {
             played(),
             26,
             expect![[r#"
-                203.0.113.1:50214: player, seen in 8 of 30 s, last 19 s ago
+                203.0.113.1:50214: player; seen in 8 of 30 s, last 19 s ago
                 1 players
             "#]],
         );
@@ -351,7 +505,7 @@ mod tests {
             played(),
             27,
             expect![[r#"
-                203.0.113.1:50214: no player, seen in 8 of 30 s, last 20 s ago
+                203.0.113.1:50214: no player; seen in 8 of 30 s, last 20 s ago
                 0 players
             "#]],
         );
@@ -371,7 +525,7 @@ mod tests {
             quiet.map(|s| (s, 1)),
             200,
             expect![[r#"
-                203.0.113.1:50214: player, seen in 1 of 30 s, last 15 s ago
+                203.0.113.1:50214: player; seen in 1 of 30 s, last 15 s ago
                 1 players
             "#]],
         );
@@ -383,8 +537,8 @@ mod tests {
             [(100, 1), (3, 1), (u64::MAX, 2), (0, 2)],
             90,
             expect![[r#"
-                203.0.113.1:50214: no player, seen in 1 of 30 s, last 0 s ago
-                203.0.113.2:50214: no player, seen in 1 of 30 s, last 0 s ago
+                203.0.113.1:50214: no player; seen in 1 of 30 s, last 0 s ago
+                203.0.113.2:50214: no player; seen in 1 of 30 s, last 0 s ago
                 0 players
             "#]],
         );
@@ -393,7 +547,7 @@ mod tests {
     #[test]
     fn queries_leave_no_trace() {
         let mut table = PeerTable::default();
-        (0..60).for_each(|second| table.saw(second, peer(1), Kind::of(b"\xff\xff\xff\xffgetstatus")));
+        (0..60).for_each(|second| table.saw(second, peer(1), Kind::of(b"\xff\xff\xff\xffgetstatus", &[])));
         assert_eq!(table.rows(60).count(), 0);
     }
 
@@ -401,10 +555,23 @@ mod tests {
     fn queries_are_told_from_play() {
         let magic = b"\x00\xff\xff\x00\xfe\xfe\xfe\xfe\xfd\xfd\xfd\xfd\x12\x34\x56\x78";
         let raknet = |id: u8, magic: &[u8]| [&[id, 0, 0, 0, 0, 0, 0, 0, 9], magic, &[7; 8]].concat();
-        for query in
-            [&b"\xff\xff\xff\xffTSource"[..], b"\xff\xff\xff\xff", &raknet(1, magic), &raknet(2, magic)]
-        {
-            assert_eq!(Kind::of(query), Kind::Query, "{query:x?}");
+        let joining = |id: u8| [&[id], &magic[..], &[11; 8]].concat();
+        let luanti = [Pattern::parse("4f457403 0000").unwrap(), Pattern::parse("2a ?? 2b").unwrap()];
+        let of = |payload: &[u8]| Kind::of(payload, &luanti);
+        for query in [
+            &b"\xff\xff\xff\xffTSource"[..],
+            b"\xff\xff\xff\xff",
+            &raknet(1, magic),
+            &raknet(2, magic),
+            &joining(5),
+            &joining(7),
+            b"\xfe\xfd\x09\x00\x00\x00\x01",
+            b"\xfe\xfd\x00",
+            b"\\status\\",
+            b"\x4f\x45\x74\x03\x00\x00\x00\x01",
+            b"\x2a\x99\x2b",
+        ] {
+            assert_eq!(of(query), Kind::Query, "{query:x?}");
         }
         let play = [
             &b""[..],
@@ -412,11 +579,69 @@ mod tests {
             b"\xfe\xff\xff\xff",
             b"\x01",
             &raknet(5, magic),
+            &joining(1),
             &raknet(1, &magic[..15]),
+            b"\xfe\xfd\x08",
+            b"\\stat",
+            b"\x4f\x45\x74\x03\x00\x02\x00\x01",
+            b"\x2a\x99",
         ];
         for play in play {
-            assert_eq!(Kind::of(play), Kind::Play, "{play:x?}");
+            assert_eq!(of(play), Kind::Play, "{play:x?}");
         }
+        assert_eq!(Kind::of(b"\x4f\x45\x74\x03\x00\x00", &[]), Kind::Play, "it is only Luanti's");
+    }
+
+    #[test]
+    fn who_is_never_answered_is_no_player() {
+        let mut table = PeerTable::default();
+        let told = |table: &PeerTable, now| table.rows(now).map(|row| row.standing).collect::<Vec<_>>();
+        (0..20).for_each(|second| table.saw(second, peer(1), Kind::Play));
+        assert_eq!(told(&table, 20), [Standing::New], "the answer may be on its way");
+        assert!(table.awaits_answers(20));
+        (20..30).for_each(|second| table.saw(second, peer(1), Kind::Play));
+        assert_eq!(told(&table, 30), [Standing::Unanswered]);
+        table.answered(peer(2).ip());
+        assert_eq!(told(&table, 30), [Standing::Unanswered], "somebody else was answered");
+        table.answered(peer(1).ip());
+        assert_eq!(told(&table, 30), [Standing::Player]);
+        assert!(!table.awaits_answers(30));
+        table.saw(90, peer(1), Kind::Play);
+        table.saw(91, peer(1), Kind::Play);
+        assert!(table.awaits_answers(91), "it came back after a whole window");
+    }
+
+    #[test]
+    fn where_answers_are_lost_nobody_is_taken_for_unanswered() {
+        let mut table = PeerTable::default();
+        (0..40).for_each(|second| table.saw(second, peer(1), Kind::Play));
+        assert_eq!(table.players(40), 0);
+        table.answers_were_lost();
+        assert_eq!(table.players(40), 1);
+    }
+
+    #[test]
+    fn who_rejoins_from_another_port_is_one_player_and_two_at_once_are_two() {
+        let at = |port| SocketAddr::new(peer(1).ip(), port);
+        let mut table = PeerTable::default();
+        let mut play = |seconds: std::ops::Range<u64>, port| {
+            for second in seconds {
+                table.saw(second, at(port), Kind::Play);
+                table.answered(at(port).ip());
+            }
+            table.clone()
+        };
+        let first = play(0..20, 1000);
+        assert_eq!(first.players(25), 1);
+        assert_eq!(play(25..26, 1001).players(26), 1, "one datagram is nobody yet");
+        assert_eq!(play(26..30, 1001).newcomers(30), 1);
+        assert_eq!(play(30..32, 1001).players(32), 0, "both: the first has gone and the second is new");
+        assert_eq!(play(32..35, 1001).players(35), 1);
+        let both = play(35..60, 1001);
+        assert_eq!(both.players(60), 1);
+        play(60..70, 1002);
+        play(60..70, 1003);
+        assert_eq!(play(60..70, 1001).players(70), 3, "friends behind one address");
     }
 
     #[test]
@@ -425,6 +650,7 @@ mod tests {
         for second in 0..40 {
             if second < 30 {
                 table.saw(second, peer(u32::MAX), Kind::Play);
+                table.answered(peer(u32::MAX).ip());
             }
             (0..2000).for_each(|n| table.saw(second, peer(second as u32 * 2000 + n), Kind::Play));
             assert!(table.senders.len() <= MAX_PEERS);
@@ -448,24 +674,24 @@ mod tests {
         let mut peers = TcpPeers::default();
         let mut seen = String::new();
         for (second, there) in [(0, &[1, 2][..]), (3, &[1]), (5, &[1, 2]), (6, &[2]), (10, &[1, 2])] {
-            peers.sample(second, there.iter().map(|n| peer(*n)));
+            peers.sample(second, there.iter().map(|n| connection(*n)));
             writeln!(seen, "at {second}: {} players", peers.players()).unwrap();
             peers.rows(second + 1).for_each(|row| writeln!(seen, "  {row}").unwrap());
         }
         expect![[r#"
             at 0: 0 players
-              203.0.113.1:50214: no player, seen in 1 of 30 s, last 1 s ago
-              203.0.113.2:50214: no player, seen in 1 of 30 s, last 1 s ago
+              203.0.113.1:50214: too new to tell; seen in 1 of 30 s, last 1 s ago
+              203.0.113.2:50214: too new to tell; seen in 1 of 30 s, last 1 s ago
             at 3: 0 players
-              203.0.113.1:50214: no player, seen in 4 of 30 s, last 1 s ago
+              203.0.113.1:50214: too new to tell; seen in 4 of 30 s, last 1 s ago
             at 5: 1 players
-              203.0.113.1:50214: player, seen in 6 of 30 s, last 1 s ago
-              203.0.113.2:50214: no player, seen in 1 of 30 s, last 1 s ago
+              203.0.113.1:50214: player; seen in 6 of 30 s, last 1 s ago
+              203.0.113.2:50214: too new to tell; seen in 1 of 30 s, last 1 s ago
             at 6: 0 players
-              203.0.113.2:50214: no player, seen in 2 of 30 s, last 1 s ago
+              203.0.113.2:50214: too new to tell; seen in 2 of 30 s, last 1 s ago
             at 10: 1 players
-              203.0.113.1:50214: no player, seen in 1 of 30 s, last 1 s ago
-              203.0.113.2:50214: player, seen in 6 of 30 s, last 1 s ago
+              203.0.113.1:50214: too new to tell; seen in 1 of 30 s, last 1 s ago
+              203.0.113.2:50214: player; seen in 6 of 30 s, last 1 s ago
         "#]]
         .assert_eq(&seen);
     }
@@ -473,17 +699,46 @@ mod tests {
     #[test]
     fn a_flood_of_connections_cannot_push_a_player_out() {
         let mut peers = TcpPeers::default();
-        peers.sample(0, [peer(u32::MAX)]);
-        peers.sample(5, (0..10_000).map(peer).chain([peer(u32::MAX)]));
+        peers.sample(0, [connection(u32::MAX)]);
+        peers.sample(5, (0..10_000).map(connection).chain([connection(u32::MAX)]));
         assert_eq!((peers.players(), peers.rows(5).count()), (1, MAX_PEERS));
-        peers.sample(11, (5_000..20_000).map(peer).chain([peer(u32::MAX)]));
+        peers.sample(11, (5_000..20_000).map(connection).chain([connection(u32::MAX)]));
         assert_eq!((peers.players(), peers.rows(11).count()), (1, MAX_PEERS));
     }
 
-    /// Feeds seconds and peer numbers to a table and compares what it says at `now`.
+    #[test]
+    fn a_connection_that_never_said_anything_or_no_longer_answers_is_no_player() {
+        let mut peers = TcpPeers::default();
+        let mut at = |second, change: fn(&mut Connection)| {
+            let mut connection = connection(1);
+            change(&mut connection);
+            peers.sample(second, [connection]);
+            peers.rows(second).map(|row| row.standing).collect::<Vec<_>>()
+        };
+        assert_eq!(at(0, |c| c.received = Some(0)), [Standing::New]);
+        assert_eq!(at(9, |c| c.received = Some(0)), [Standing::Mute]);
+        assert_eq!(at(10, |c| c.received = Some(1)), [Standing::Player]);
+        assert_eq!(at(11, |c| c.received = None), [Standing::Player], "it is not known");
+        assert_eq!(
+            at(12, |c| c.retransmits = DEAD_RETRANSMITS - 1),
+            [Standing::Player],
+            "it may be a hiccup"
+        );
+        assert_eq!(at(13, |c| c.retransmits = DEAD_RETRANSMITS), [Standing::Dead]);
+        assert_eq!(at(14, |c| c.retransmits = 0), [Standing::Player], "it is back");
+    }
+
+    fn connection(n: u32) -> Connection {
+        Connection { peer: peer(n), retransmits: 0, received: Some(100) }
+    }
+
+    /// Feeds seconds and peer numbers, all of whom are answered, to a table and compares what it says at `now`.
     fn check(seen: impl IntoIterator<Item = (u64, u32)>, now: u64, expected: Expect) {
         let mut table = PeerTable::default();
-        seen.into_iter().for_each(|(second, n)| table.saw(second, peer(n), Kind::Play));
+        for (second, n) in seen {
+            table.saw(second, peer(n), Kind::Play);
+            table.answered(peer(n).ip());
+        }
         let mut said: String = table.rows(now).map(|row| format!("{row}\n")).collect();
         writeln!(said, "{} players", table.players(now)).unwrap();
         expected.assert_eq(&said);

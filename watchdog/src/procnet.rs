@@ -45,8 +45,7 @@ pub struct Tables {
     pub tcp: Vec<Row>,
     /// The rows of `udp` and `udp6`.
     pub udp: Vec<Row>,
-    /// How many datagrams were delivered since the namespace came up, Udp and Udp6 together (IPv4 datagrams
-    /// that reach a `[::]` socket count in Udp), or `None` if the kernel does not say.
+    /// See [`datagrams_in`].
     pub datagrams_in: Option<u64>,
     /// How many lines made no sense and were skipped.
     pub malformed: usize,
@@ -66,9 +65,7 @@ impl Tables {
         tables.malformed +=
             collect(optional(root, "udp6", &mut buffer)?.unwrap_or_default(), &mut tables.udp);
 
-        let v4 = optional(root, "snmp", &mut buffer)?.and_then(udp_in_datagrams);
-        let v6 = optional(root, "snmp6", &mut buffer)?.map_or(Some(0), udp6_in_datagrams);
-        tables.datagrams_in = v4.zip(v6).and_then(|(v4, v6)| v4.checked_add(v6));
+        tables.datagrams_in = datagrams_in(root)?;
         Ok(tables)
     }
 
@@ -81,18 +78,18 @@ impl Tables {
         rows.iter().any(|row| row.state == waiting && row.local.port() == port)
     }
 
-    /// Returns the remote ends of the TCP connections on the game's own `ports`.
+    /// Returns the TCP connections on the game's own `ports`.
     ///
     /// Only ESTABLISHED counts: TIME_WAIT, FIN_WAIT1 and CLOSING rows keep the address of somebody who has
     /// left.
-    pub fn established_peers(&self, ports: &[u16]) -> impl Iterator<Item = SocketAddr> {
+    pub fn connections<'a>(&'a self, ports: &'a [u16]) -> impl Iterator<Item = &'a Row> {
         connected(&self.tcp, ports)
     }
 
-    /// Returns the remote ends of connected UDP sockets on the game's own `ports`.
+    /// Returns the connected UDP sockets on the game's own `ports`.
     ///
     /// Most games serve everybody from one unconnected socket, and then this is empty however many play.
-    pub fn connected_udp_peers(&self, ports: &[u16]) -> impl Iterator<Item = SocketAddr> {
+    pub fn connected_udp<'a>(&'a self, ports: &'a [u16]) -> impl Iterator<Item = &'a Row> {
         connected(&self.udp, ports)
     }
 }
@@ -110,6 +107,8 @@ pub struct Row {
     pub retransmits: u32,
     /// The socket's inode; 0 when no process holds it.
     pub inode: u64,
+    /// How many bytes have come over a TCP connection, where that is known: the text tables do not have it.
+    pub received: Option<u64>,
 }
 
 /// What a socket does, as far as it matters for seeing players.
@@ -127,7 +126,7 @@ pub enum SocketState {
 
 impl SocketState {
     /// Returns the state for the kernel's number.
-    fn from_kernel(number: u8) -> Self {
+    pub(crate) fn from_kernel(number: u8) -> Self {
         match number {
             0x01 => Self::Established,
             0x07 => Self::Unconnected,
@@ -194,6 +193,7 @@ fn row(line: &str) -> Option<Row> {
         state: SocketState::from_kernel(u8::from_str_radix(fields.next()?, 16).ok()?),
         retransmits: u32::from_str_radix(fields.nth(2)?, 16).ok()?,
         inode: fields.nth(2)?.parse().ok()?,
+        received: None,
     })
 }
 
@@ -223,10 +223,19 @@ fn word(text: &str) -> Option<[u8; 4]> {
     Some(u32::from_str_radix(text, 16).ok()?.to_ne_bytes())
 }
 
-/// Returns the remote ends of the connected sockets on `ports`.
-fn connected(rows: &[Row], ports: &[u16]) -> impl Iterator<Item = SocketAddr> {
+/// Returns how many datagrams were delivered since the namespace came up, Udp and Udp6 together (IPv4 datagrams that reach a
+/// `[::]` socket count in Udp), or `None` if the kernel does not say.
+pub fn datagrams_in(root: &Path) -> Result<Option<u64>, TablesError> {
+    let mut buffer = Vec::new();
+    let v4 = optional(root, "snmp", &mut buffer)?.and_then(udp_in_datagrams);
+    let v6 = optional(root, "snmp6", &mut buffer)?.map_or(Some(0), udp6_in_datagrams);
+    Ok(v4.zip(v6).and_then(|(v4, v6)| v4.checked_add(v6)))
+}
+
+/// Returns the connected sockets on `ports`.
+fn connected<'a>(rows: &'a [Row], ports: &'a [u16]) -> impl Iterator<Item = &'a Row> {
     let ours = |row: &&Row| row.state == SocketState::Established && ports.contains(&row.local.port());
-    rows.iter().filter(ours).map(|row| row.remote)
+    rows.iter().filter(ours)
 }
 
 /// Adds the rows in `text` to `rows` and returns how many lines made no sense.
@@ -359,7 +368,7 @@ mod tests {
     fn only_established_connections_on_the_games_ports_are_peers() {
         let tables = tables();
         let peers =
-            |ports: &[u16]| tables.established_peers(ports).map(|p| p.to_string()).collect::<Vec<_>>();
+            |ports: &[u16]| tables.connections(ports).map(|row| row.remote.to_string()).collect::<Vec<_>>();
         assert_eq!(peers(&[3979]), ["203.0.113.7:50214"]);
         assert_eq!(peers(&[3979, 25565]), ["203.0.113.7:50214", "203.0.113.7:40000", "[2001:db8::2]:40001"]);
         assert_eq!(peers(&[443]), [""; 0]);
@@ -368,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_resolvers_socket_is_no_udp_peer() {
-        let peers: Vec<_> = tables().connected_udp_peers(&[30000]).map(|p| p.to_string()).collect();
+        let peers: Vec<_> = tables().connected_udp(&[30000]).map(|row| row.remote.to_string()).collect();
         assert_eq!(peers, ["203.0.113.7:50000"]);
     }
 
@@ -430,7 +439,7 @@ mod tests {
         let text = format!("{HEADING}{body}");
         let mut rows = Rows::new(&text);
         let mut seen = String::new();
-        for Row { local, remote, state, retransmits, inode } in &mut rows {
+        for Row { local, remote, state, retransmits, inode, received: _ } in &mut rows {
             writeln!(seen, "{local} <- {remote} {state:?}, retransmits {retransmits}, inode {inode}")
                 .unwrap();
         }

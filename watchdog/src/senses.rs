@@ -1,31 +1,24 @@
 //! Looking at the players through every source that this place offers.
 //!
-//! This is the shell around the pure cores: [`crate::procnet`] reads tables, [`crate::packet`] datagrams, [`crate::peers`]
+//! This is the shell around the pure cores: [`crate::sockets`] reads tables, [`crate::packet`] datagrams, [`crate::judge`]
 //! and [`crate::rate`] judge them, and [`domain::idle::combine`] makes one verdict. It never takes a source that failed
 //! for one that saw nobody.
 
-use std::{fmt, path::Path, time::Instant};
+use std::{fmt, time::Instant};
 
 use domain::{
-    game::{Game, Protocol},
+    game::{Count, Game, Protocol},
     idle::{Evidence, Listening, Sighting, Source, combine},
 };
 
 use crate::{
-    packet::PacketTap,
-    peers::{self, Kind, PeerTable, TcpPeers},
-    procnet::Tables,
+    judge::{Begun, Judge},
+    packet::{AnswerTap, PacketTap},
+    peers::{self, Connection, Kind, PeerTable},
+    procnet::{Row, Tables},
     rate::{Rate, Sample},
+    sockets::Sockets,
 };
-
-/// Whether anybody can have come before the senses were opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begun {
-    /// The game is not running yet: whoever comes will be seen coming.
-    BeforeTheGame,
-    /// Players may be on already; nobody is called absent before there was time to see them.
-    MidGame,
-}
 
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,36 +53,34 @@ pub struct Senses {
     game: Game,
     udp_ports: Vec<u16>,
     tcp_ports: Vec<u16>,
-    begun: Begun,
     since: Instant,
+    sockets: Sockets,
     tap: Result<PacketTap, String>,
-    udp: PeerTable,
-    lost_at: Option<u64>,
-    tcp: TcpPeers,
+    answers: Answers,
+    judge: Judge,
     rate: Rate,
 }
 
 impl Senses {
     /// Opens every source that is to be had here.
     pub fn open(game: &Game, begun: Begun) -> Self {
-        let udp_ports = game.ports_of(Protocol::Udp);
+        let [tcp_ports, udp_ports] = [Protocol::Tcp, Protocol::Udp].map(|protocol| game.ports_of(protocol));
         Self {
             game: game.clone(),
+            sockets: Sockets::open(&tcp_ports, &udp_ports),
             tap: PacketTap::open(&udp_ports).map_err(|e| e.to_string()),
-            tcp_ports: game.ports_of(Protocol::Tcp),
+            answers: Answers::NotAwaited,
+            tcp_ports,
             udp_ports,
-            begun,
             since: Instant::now(),
-            udp: PeerTable::default(),
-            lost_at: None,
-            tcp: TcpPeers::default(),
+            judge: Judge::new(begun),
             rate: Rate::default(),
         }
     }
 
     /// Returns, for people, which sources there are and which are missing.
     pub fn describe(&self) -> String {
-        let mut sources = vec!["socket tables: yes".to_owned()];
+        let mut sources = vec![format!("socket tables: {}", self.sockets.describe())];
         if !self.udp_ports.is_empty() {
             sources.push(match &self.tap {
                 Ok(_) => "packet peers: yes".into(),
@@ -105,10 +96,13 @@ impl Senses {
     /// Takes in the datagrams that came since the last call. To be called several times a second.
     pub fn listen(&mut self) {
         let now = self.seconds();
-        let (udp, Ok(tap)) = (&mut self.udp, &mut self.tap) else { return };
-        match tap.drain(&mut |datagram| udp.saw(now, datagram.source, Kind::of(datagram.payload))) {
-            Ok(drained) if drained.lost > 0 => self.lost_at = Some(now),
-            Ok(_) => {}
+        let (Judge { udp, .. }, Ok(tap)) = (&mut self.judge, &mut self.tap) else { return };
+        let queries = &self.game.players.queries;
+        match tap.drain(&mut |datagram| udp.saw(now, datagram.source, Kind::of(datagram.payload, queries))) {
+            Ok(drained) => {
+                self.answers.hear(udp, now);
+                self.judge.listened(now, drained.lost);
+            }
             Err(error) => self.tap = Err(error.to_string()),
         }
     }
@@ -116,7 +110,7 @@ impl Senses {
     /// Looks once. To be called once a second.
     pub fn look(&mut self) -> Look {
         self.listen();
-        let (listening, mut sightings) = match Tables::read(Path::new("/proc/net")) {
+        let (listening, mut sightings) = match self.sockets.look() {
             // A row that cannot be read may be a player's.
             Ok(tables) if tables.malformed > 0 => {
                 (Listening::Unknown, self.blind("the socket tables make no sense"))
@@ -127,7 +121,8 @@ impl Senses {
         if !self.udp_ports.is_empty() {
             sightings.push(sighting(Source::PacketPeers, Protocol::Udp, self.packet_evidence()));
         }
-        let players = combine(&self.game.protocols(), &sightings);
+        let count = self.game.query.as_ref().map_or(Count::Partial, |query| query.count);
+        let players = combine(&self.game.protocols(), count, &sightings);
         Look { listening, players, sightings, peers: self.peers() }
     }
 
@@ -136,15 +131,16 @@ impl Senses {
         let listening = if bound { Listening::Yes } else { Listening::No };
         let mut sightings = Vec::new();
         if !self.tcp_ports.is_empty() {
-            self.tcp.sample(self.seconds(), tables.established_peers(&self.tcp_ports));
-            sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.tcp_evidence()));
+            let now = self.seconds();
+            self.judge.tcp.sample(now, tables.connections(&self.tcp_ports).map(connection));
+            sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.judge.tcp_evidence()));
         }
         if !self.udp_ports.is_empty() {
-            let connected = tables.connected_udp_peers(&self.udp_ports).count();
+            let connected = tables.connected_udp(&self.udp_ports).count();
             sightings.push(sighting(Source::SocketTables, Protocol::Udp, connected_evidence(connected)));
             // The rate cannot tell a list ping from a player; it speaks only where nothing better is to be had.
             if self.tap.is_err() {
-                let evidence = self.rate_evidence(tables.datagrams_in);
+                let evidence = self.rate_evidence();
                 sightings.push(sighting(Source::DatagramRate, Protocol::Udp, evidence));
             }
         }
@@ -157,59 +153,83 @@ impl Senses {
         self.game.protocols().into_iter().map(unknown).collect()
     }
 
-    fn tcp_evidence(&self) -> Evidence {
-        let now = self.seconds();
-        let young = self.tcp.rows(now).filter(|row| !row.is_player).count();
-        match self.tcp.players() {
-            0 if young > 0 => Evidence::Unknown(format!("{young} too new to tell")),
-            players => Evidence::count(players),
-        }
-    }
-
     fn packet_evidence(&self) -> Evidence {
-        let now = self.seconds();
-        let newcomers = self.udp.newcomers(now);
-        let recently = |at: Option<u64>| at.is_some_and(|at| now.saturating_sub(at) < peers::WINDOW_SECONDS);
-        match (&self.tap, self.udp.players(now)) {
-            (Err(why), _) => Evidence::Unknown(why.clone()),
-            (Ok(_), players @ 1..) => Evidence::Players(players),
-            (Ok(_), 0) if self.is_too_early(now) => Evidence::Unknown(format!("watched for only {now} s")),
-            (Ok(_), 0) if newcomers > 0 => Evidence::Unknown(format!("{newcomers} too new to tell")),
-            (Ok(_), 0) if self.udp.is_crowded(now) => Evidence::Unknown("too many addresses to tell".into()),
-            (Ok(_), 0) if recently(self.lost_at) => {
-                Evidence::Unknown("datagrams came too fast to see all".into())
-            }
-            (Ok(_), 0) => Evidence::Empty,
+        match &self.tap {
+            Ok(_) => self.judge.udp_evidence(self.seconds()),
+            Err(why) => Evidence::Unknown(why.clone()),
         }
     }
 
-    fn rate_evidence(&mut self, total: Option<u64>) -> Evidence {
-        let Some(total) = total else { return Evidence::Unknown("the kernel does not say".into()) };
+    fn rate_evidence(&mut self) -> Evidence {
+        let total = match self.sockets.datagrams_in() {
+            Ok(Some(total)) => total,
+            Ok(None) => return Evidence::Unknown("the kernel does not say".into()),
+            Err(error) => return Evidence::Unknown(error.to_string()),
+        };
         let at_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.rate.sample(Sample { at_ms, total, own: 0 });
         match self.rate.count(at_ms) {
             None => Evidence::Unknown("looked only once so far".into()),
             Some(count) if count.datagrams > 0 => Evidence::Players(1),
-            Some(_) if self.is_too_early(at_ms / 1000) => {
+            Some(_) if self.judge.is_too_early(at_ms / 1000) => {
                 Evidence::Unknown("looked for too short a time".into())
             }
             Some(_) => Evidence::Empty,
         }
     }
 
-    fn is_too_early(&self, now: u64) -> bool {
-        self.begun == Begun::MidGame && now < peers::WINDOW_SECONDS
-    }
-
     fn peers(&self) -> Vec<Peer> {
         let now = self.seconds();
         let of = |protocol| move |row| Peer { protocol, row };
-        self.tcp.rows(now).map(of(Protocol::Tcp)).chain(self.udp.rows(now).map(of(Protocol::Udp))).collect()
+        self.judge
+            .tcp
+            .rows(now)
+            .map(of(Protocol::Tcp))
+            .chain(self.judge.udp.rows(now).map(of(Protocol::Udp)))
+            .collect()
     }
 
     fn seconds(&self) -> u64 {
         self.since.elapsed().as_secs()
     }
+}
+
+/// Whether it is listened to what the game sends.
+enum Answers {
+    /// Nobody is there whom it would tell anything about.
+    NotAwaited,
+    /// It is, since somebody is there whom the game may not have answered.
+    Awaited(AnswerTap),
+    /// It cannot be: whoever sends is taken for answered.
+    Unheard,
+}
+
+impl Answers {
+    /// Takes in to whom the game sent something, and listens on for as long as somebody waits for it.
+    fn hear(&mut self, udp: &mut PeerTable, now: u64) {
+        match self {
+            Self::NotAwaited if udp.awaits_answers(now) => {
+                *self = AnswerTap::open().map_or(Self::Unheard, Self::Awaited);
+            }
+            Self::NotAwaited => {}
+            Self::Awaited(tap) => match tap.drain(&mut |address| udp.answered(address)) {
+                Ok(drained) => {
+                    if drained.lost > 0 {
+                        udp.answers_were_lost();
+                    }
+                    if !udp.awaits_answers(now) {
+                        *self = Self::NotAwaited;
+                    }
+                }
+                Err(_) => *self = Self::Unheard,
+            },
+            Self::Unheard => udp.answers_were_lost(),
+        }
+    }
+}
+
+fn connection(row: &Row) -> Connection {
+    Connection { peer: row.remote, retransmits: row.retransmits, received: row.received }
 }
 
 fn sighting(source: Source, protocol: Protocol, evidence: Evidence) -> Sighting {

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, Uri},
 };
 use domain::{
-    game::{Game, Port, Protocol, Ready, Save, Scripts, Signal, Stop},
+    game::{Game, Players, Port, Protocol, Ready, Save, Scripts, Signal, Stop},
     idle::Timers,
     ports::{ArchiveStore, Checked, Part, PartPlace},
     sim::Memory,
@@ -1196,6 +1196,7 @@ fn tiny() -> Game {
         timers: Timers::DEFAULT,
         import: None,
         console: None,
+        players: Players::default(),
         query: None,
         scripts: Some(Scripts {
             packages: vec![],

@@ -18,8 +18,9 @@ use anyhow::{Context, Result, bail};
 use super::{GLANCE_EVERY, LAST_WORD_LIMIT, Leave, Task};
 use crate::{
     game::RunningGame,
+    judge::Begun,
     neighbours::{Neighbourhood, Neighbours},
-    senses::{Begun, Senses},
+    senses::Senses,
     spawned::{Spawned, Stage},
     world_dir::{self, Owned, TakeError},
 };

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::LazyLock};
 
 use aws_sdk_ecs::types::{Compatibility, ContainerDefinition, HealthCheck, NetworkMode};
 use domain::{
-    game::{Console, ConsoleProtocol, Port, Protocol, Ready, Save, Signal, Stop},
+    game::{Console, ConsoleProtocol, Players, Port, Protocol, Ready, Save, Signal, Stop},
     idle::Timers,
 };
 use emulators::{Moto, When};
@@ -553,6 +553,7 @@ fn tiny() -> Game {
             before_copy: vec![],
             after_copy: vec![],
         }),
+        players: Players::default(),
         query: None,
         scripts: None,
     }

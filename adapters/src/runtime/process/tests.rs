@@ -4,7 +4,7 @@
 use super::*;
 use crate::runtime::contract::{self, end, gone, of, order, task, until};
 use domain::{
-    game::{Port, Ready, Save, Scripts, Signal as StopSignal, Stop},
+    game::{Players, Port, Ready, Save, Scripts, Signal as StopSignal, Stop},
     idle::Timers,
 };
 use expect_test::expect;
@@ -360,6 +360,7 @@ fn game(id: &str, number: u16) -> Game {
         timers: Timers::DEFAULT,
         import: None,
         console: None,
+        players: Players::default(),
         query: None,
         scripts: Some(script),
     }

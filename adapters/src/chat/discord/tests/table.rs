@@ -6,7 +6,7 @@ use domain::{
     Timestamp,
     driver::Driver,
     event::Event,
-    game::{Game, Port, Protocol, Ready, Save, Signal, Stop},
+    game::{Game, Players, Port, Protocol, Ready, Save, Signal, Stop},
     idle::{Evidence, Timers},
     sim::Memory,
     talk::{CardId, Talk},
@@ -62,6 +62,7 @@ pub(crate) fn game() -> Game {
         timers: Timers::DEFAULT,
         import: None,
         console: None,
+        players: Players::default(),
         query: None,
         scripts: None,
     }
