@@ -20,11 +20,11 @@ use crate::{
     shell::run_command,
 };
 
-use contexts::{Image, Licence};
+use contexts::Image;
 
 mod contexts;
 
-pub(crate) use contexts::dockerfiles;
+pub(crate) use contexts::{dockerfiles, licence_of};
 
 /// How to build.
 #[derive(Debug, Args)]
@@ -80,9 +80,7 @@ const FUNCTIONS: [&str; 2] = ["interactions", "worker"];
 
 /// Builds everything that a deployment takes.
 pub(crate) fn build(ground: &Ground, build: &Build) -> Result<()> {
-    for game in &build.accept_licence {
-        Licence::of(ground, game)?.accept(ground)?;
-    }
+    build.accept_licence.iter().try_for_each(|game| accept_licence(ground, game))?;
     let zig = install::zig(ground)?;
     install::rust_targets(ground, &Architecture::ALL.map(Architecture::target))?;
     for compilation in compilations() {
@@ -101,6 +99,12 @@ pub(crate) fn build(ground: &Ground, build: &Build) -> Result<()> {
         say(&format!("watchdog, {}", architecture.name()), &format!("static, {}", megabytes(&program)?));
     }
     contexts::images(ground)?.iter().try_for_each(|image| make(ground, image))
+}
+
+/// Notes that somebody accepts the licence of a game's server.
+pub(crate) fn accept_licence(ground: &Ground, game: &str) -> Result<()> {
+    let licence = licence_of(ground, game)?;
+    licence.with_context(|| format!("there is no licence to accept for `{game}`"))?.accept(ground)
 }
 
 /// Makes the context of an image, unless a licence stands before it.
@@ -168,7 +172,11 @@ fn check_static(program: &Path, architecture: Architecture) -> Result<()> {
         Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     };
     ensure!(head.starts_with(b"\x7fELF\x02\x01"), "{shown} is no 64-bit program for Linux");
-    ensure!(number(18, 2)? == u64::from(architecture.machine()), "{shown} is not for {}", architecture.name());
+    ensure!(
+        number(18, 2)? == u64::from(architecture.machine()),
+        "{shown} is not for {}",
+        architecture.name()
+    );
     let (first, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
     for n in 0..count {
         let at = usize::try_from(first + n * size)?;

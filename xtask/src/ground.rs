@@ -8,8 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// What no program that is run here may find in its environment: people may have set it for `dormouse`.
-const SECRET_VARIABLES: [&str; 2] = ["DORMOUSE_DISCORD_TOKEN", "DORMOUSE_API_TOKEN"];
+use crate::shell::command_in;
 
 /// A workspace.
 #[derive(Debug, Clone)]
@@ -36,10 +35,7 @@ impl Ground {
 
     /// Returns a command that runs in the workspace's root, with no secret of ours in its environment.
     pub(crate) fn command(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program.as_ref());
-        command.args(arguments).current_dir(&self.root);
-        SECRET_VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
-        command
+        command_in(&self.root, program.as_ref(), arguments)
     }
 }
 

@@ -158,7 +158,9 @@ pub(crate) fn cdk(ground: &Ground, node: &Path) -> Result<()> {
     if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    println!("from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules");
+    println!(
+        "from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules"
+    );
     let mut npm = ground.command("npm", &["ci", "--no-audit", "--no-fund"]);
     npm.current_dir(ground.path("cdk")).env("PATH", path_with(node)?);
     run_command(npm)?;

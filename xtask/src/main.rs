@@ -13,6 +13,12 @@ mod check;
 
 mod build;
 
+mod deploy;
+
+mod destroy;
+
+mod cloud;
+
 mod bench;
 
 mod install;
@@ -42,6 +48,10 @@ enum Command {
     Check,
     /// Build what a deployment takes: the functions, and the contexts of the images
     Build(build::Build),
+    /// Deploy Dormouse to AWS, step by step; asks before it changes anything
+    Deploy(deploy::Deploy),
+    /// Take Dormouse down, and keep the worlds and their archives
+    Destroy(destroy::Destroy),
     /// Measure what things cost, and write it into docs/performance.md
     Bench(bench::Bench),
 }
@@ -54,6 +64,8 @@ fn main() -> ExitCode {
         Command::Test => check::test(),
         Command::Check => check::check(),
         Command::Build(build) => ground().and_then(|ground| build::build(&ground, &build)),
+        Command::Deploy(deploy) => ground().and_then(|ground| deploy::deploy(&ground, &deploy)),
+        Command::Destroy(destroy) => ground().and_then(|ground| destroy::destroy(&ground, &destroy)),
         Command::Bench(bench) => bench::measure(&bench),
     };
     match done {
