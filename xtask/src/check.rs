@@ -54,7 +54,12 @@ fn infrastructure() -> Result<()> {
     install::cdk(&Ground::at(&root())?, &bin)?;
     let mut npm = command("npm", &["run", "check"]);
     npm.current_dir(root().join("cdk")).env("PATH", path_with(&bin)?);
-    run_command(npm)
+    run_command(npm)?;
+    emulators::install()?;
+    let python = root().join("target/emulators/python/bin/python");
+    let mut deployment = command(&python.to_string_lossy(), &["cdk/emulated/deploy.py"]);
+    deployment.env("PATH", path_with(&bin)?);
+    run_command(deployment)
 }
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.

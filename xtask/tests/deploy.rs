@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{Read, Write},
     net::TcpListener,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -17,6 +18,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode},
 };
 use expect_test::{Expect, expect};
+use nix::pty::openpty;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -96,8 +98,7 @@ impl Stage {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Runs a command as somebody does who is not there to be asked.
-    fn run(&self, arguments: &[&str]) -> Ran {
+    fn command(&self, arguments: &[&str]) -> Command {
         let _ = fs::remove_file(self.path("log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command
@@ -111,7 +112,12 @@ impl Stage {
             .env("CDK_DOCKER", "docker")
             .env("DORMOUSE_DISCORD_TOKEN", TOKEN);
         ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().for_each(|name| _ = command.env_remove(name));
-        let output = command.output().unwrap();
+        command
+    }
+
+    /// Runs a command as somebody does who is not there to be asked.
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(arguments).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         let calls = self.read("log").lines().map(str::to_owned).collect();
         let said = said.replace(&self.dir.path().canonicalize().unwrap().display().to_string(), "STAGE");
@@ -519,6 +525,48 @@ fn nothing_changes_before_somebody_agrees() {
     assert!(ran.said.contains("there is nobody to ask"), "{}", ran.said);
     assert_eq!(ran.changes(), Vec::<&str>::new());
     assert!(ran.calls.iter().any(|call| call == "npx --no -- cdk diff --all"));
+}
+
+#[test]
+fn whoever_is_at_the_terminal_is_asked_and_the_token_is_not_shown() {
+    let stage = Stage::new();
+    let pty = openpty(None, None).unwrap();
+    let mut terminal = File::from(pty.master);
+    let mut keys = terminal.try_clone().unwrap();
+    let mut command = stage.command(&["deploy", "--discord-api", &stage.discord]);
+    let mut child = command.stdin(pty.slave).stdout(Stdio::piped()).spawn().unwrap();
+    // It holds the other end of the terminal.
+    drop(command);
+    let token = std::thread::spawn(move || {
+        let shown = read_to_the_end(&mut terminal, "(it is not shown): ", |terminal| {
+            terminal.write_all(format!("{TOKEN}\n").as_bytes()).unwrap();
+        });
+        String::from_utf8(shown).unwrap()
+    });
+    let mut asked = 0;
+    let said = read_to_the_end(child.stdout.as_mut().unwrap(), "[y/N] ", |_| {
+        asked += 1;
+        keys.write_all(b"y\n").unwrap();
+    });
+    assert!(child.wait().unwrap().success(), "{}", String::from_utf8_lossy(&said));
+    assert_eq!(asked, 3);
+    drop(keys);
+    let shown = token.join().unwrap();
+    assert!(shown.contains("The bot token") && !shown.contains(TOKEN), "{shown}");
+    assert_eq!(stage.parameter("discord-token"), TOKEN);
+}
+
+/// Reads to the end, and calls `answer` each time that `question` has come; a terminal that nobody holds ends with an error.
+fn read_to_the_end<R: Read>(from: &mut R, question: &str, mut answer: impl FnMut(&mut R)) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut byte = [0];
+    while from.read(&mut byte).is_ok_and(|length| length == 1) {
+        all.push(byte[0]);
+        if all.ends_with(question.as_bytes()) {
+            answer(from);
+        }
+    }
+    all
 }
 
 #[test]
