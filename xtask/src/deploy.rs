@@ -11,7 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::Value;
 
@@ -32,6 +32,9 @@ mod needs;
 mod secrets;
 
 mod discord;
+
+/// How often the registration of commands is tried while somebody mends what keeps it from working.
+const MOST_TRIES: u32 = 5;
 
 /// How to deploy.
 #[derive(Debug, Args)]
@@ -79,12 +82,13 @@ pub(crate) fn deploy(ground: &Ground, args: &Deploy) -> Result<()> {
     for game in &args.accept_licence {
         build::accept_licence(ground, game)?;
     }
-    let found = needs::look(ground, config.as_ref(), &file, args);
+    let engine = needs::engine(ground);
+    let found = needs::look(ground, config.as_ref(), engine.as_ref(), &file, args);
     found.iter().for_each(needs::Finding::show);
     let missing = found.iter().filter(|finding| finding.verdict == Verdict::Missing).count();
     ensure!(missing == 0, "{missing} missing; nothing has been done");
-    let engine = needs::engine(ground).map(|engine| engine.program);
     let offers = found.iter().filter_map(|finding| finding.offer).collect::<Vec<_>>();
+    let engine = engine.map(|engine| engine.program);
     Deployment::new(ground, args, &node, &file, config?, engine).run(&offers)
 }
 
@@ -133,7 +137,7 @@ impl<'a> Deployment<'a> {
         say("8. Does it work?");
         let checked = run_command(self.doctor());
         say("Dormouse is deployed");
-        self.show_what_comes_next(&outputs)?;
+        self.show_what_comes_next(&outputs);
         checked.context("it is deployed, but something is not as it should be")
     }
 
@@ -170,27 +174,38 @@ impl<'a> Deployment<'a> {
         }
     }
 
-    /// Registers the commands. The program reads the token from its standard input.
+    /// Registers the commands, which Discord takes for a server once the bot is in it.
     fn register(&self, token: &Token) -> Result<()> {
+        for _ in 0..MOST_TRIES {
+            if self.is_registered(token)? {
+                return Ok(());
+            }
+            println!("If it is that the bot is not in the server yet, this adds it:");
+            stdout().flush()?;
+            let invited = self.invite().status().context("running dormouse")?;
+            ensure!(invited.success(), "the bot's link could not be told");
+            let is_somebody_there = !self.args.yes && ask::is_somebody_there();
+            ensure!(is_somebody_there, "the commands could not be registered: add the bot, and deploy again");
+            self.agree("Try again?")?;
+        }
+        bail!(
+            "the commands could not be registered; everything before is done, so deploy again once that is mended"
+        )
+    }
+
+    /// Tries to register the commands. The program reads the token from its standard input.
+    fn is_registered(&self, token: &Token) -> Result<bool> {
         let mut command = self.register_commands();
         println!("\n$ {}", shown(&command));
         let mut child = command.stdin(Stdio::piped()).spawn().context("running dormouse")?;
         // A program that does not read says itself why.
         let _ = child.stdin.take().map(|mut stdin| stdin.write_all(token.secret().as_bytes()));
-        let status = child.wait()?;
-        ensure!(status.success(), "the commands could not be registered ({status})");
-        Ok(())
+        Ok(child.wait()?.success())
     }
 
-    fn show_what_comes_next(&self, outputs: &Outputs) -> Result<()> {
+    fn show_what_comes_next(&self, outputs: &Outputs) {
         let Config { prefix, region, .. } = &self.config;
-        println!("Invite the bot, unless it is in your server:");
-        stdout().flush()?;
-        let invited = self.invite().status().context("running dormouse")?;
-        ensure!(invited.success(), "the bot's link could not be told");
-        println!(
-            "Then, in the server: /world create name:valhalla game:Luanti, and /world start name:valhalla"
-        );
+        println!("In the server: /world create name:valhalla game:Luanti, then /world start name:valhalla");
         println!("The same at a shell:");
         println!("  export DORMOUSE_URL={}", outputs.front_door_url);
         println!(
@@ -200,7 +215,6 @@ impl<'a> Deployment<'a> {
         );
         println!("  dormouse world list");
         println!("The outputs are in {}", self.outputs_file().display());
-        Ok(())
     }
 
     /// Shows the steps and what they run.
@@ -279,9 +293,8 @@ impl<'a> Deployment<'a> {
     }
 
     fn doctor(&self) -> Command {
-        let Config { prefix, region, .. } = &self.config;
-        let mut command = self.dormouse(&["doctor", "--aws", "--region", region, "--prefix", prefix]);
-        command.arg("--outputs").arg(self.outputs_file());
+        let mut command = self.dormouse(&["doctor", "--aws", "--config"]);
+        command.arg(self.toolkit.config).arg("--outputs").arg(self.outputs_file());
         command
     }
 }

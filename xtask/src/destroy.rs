@@ -116,12 +116,12 @@ impl Kept {
     fn find(aws: Aws<'_>, config: &Config) -> Result<Self> {
         let Some(outputs) = outputs(aws, &config.stateful_stack())? else { return Ok(Self { places: None }) };
         let output = |name: &str| {
-            let outputs = outputs.as_array().into_iter().flatten();
-            let value =
-                outputs.filter(|output| output["OutputKey"] == name).find_map(|o| o["OutputValue"].as_str());
-            value.unwrap_or("?").to_owned()
+            let mut outputs = outputs.as_array().into_iter().flatten();
+            let output = outputs.find(|output| output["OutputKey"] == name);
+            let value = output.and_then(|output| output["OutputValue"].as_str()).map(str::to_owned);
+            value.with_context(|| format!("{} does not tell its {name}", config.stateful_stack()))
         };
-        Ok(Self { places: Some(["TableName", "FileSystemId", "BucketName"].map(output)) })
+        Ok(Self { places: Some([output("TableName")?, output("FileSystemId")?, output("BucketName")?]) })
     }
 
     fn show(&self, config: &Config) {

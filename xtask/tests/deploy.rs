@@ -119,7 +119,7 @@ impl Stage {
     fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        let calls = self.read("log").lines().map(str::to_owned).collect();
+        let calls = self.read("log").replace(&self.discord, "DISCORD").lines().map(str::to_owned).collect();
         let said = said.replace(&self.dir.path().canonicalize().unwrap().display().to_string(), "STAGE");
         let said = said.replace(&self.dir.path().display().to_string(), "STAGE");
         Ran { code: output.status.code().unwrap(), said: said.replace(&self.discord, "DISCORD"), calls }
@@ -228,7 +228,7 @@ fn a_first_deployment_does_each_step_in_its_order() {
         note      bootstrap: not done yet for this account and region; it is offered next
         note      role of ECS: not there yet; it is offered next
         ok        quota of Lambda: 1000 at once, of which 15 will be reserved
-        ok        bot token: will be read from the file
+        ok        bot token: is in the file
 
         == 2. The account
         `cdk bootstrap` makes a bucket, a repository for images and the roles that deployments act by; it needs an administrator, once for each account and region
@@ -282,13 +282,11 @@ fn a_first_deployment_does_each_step_in_its_order() {
 
         == 8. Does it work?
 
-        $ STAGE/work/target/debug/dormouse doctor --aws --region eu-central-1 --prefix dormouse --outputs STAGE/work/target/deploy/dormouse.json
+        $ STAGE/work/target/debug/dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json
         ok   everything
 
         == Dormouse is deployed
-        Invite the bot, unless it is in your server:
-        https://discord.com/oauth2/authorize?…
-        Then, in the server: /world create name:valhalla game:Luanti, and /world start name:valhalla
+        In the server: /world create name:valhalla game:Luanti, then /world start name:valhalla
         The same at a shell:
           export DORMOUSE_URL=https://abc.lambda-url.eu-central-1.on.aws/
           export DORMOUSE_API_TOKEN="$(aws ssm get-parameters --with-decryption --region eu-central-1 \
@@ -306,7 +304,6 @@ fn a_first_deployment_does_each_step_in_its_order() {
         aws iam get-role --role-name AWSServiceRoleForECS --region eu-central-1 --output json
         aws lambda get-account-settings --region eu-central-1 --output json
         aws ssm get-parameters --names /dormouse/launch-secret /dormouse/api-token /dormouse/discord-token --query Parameters[].Name --region eu-central-1 --output json
-        docker info --format {{.Architecture}}
         npx --no -- cdk bootstrap aws://111122223333/eu-central-1
         aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com --region eu-central-1 --output json
         rustup target list --installed
@@ -321,9 +318,8 @@ fn a_first_deployment_does_each_step_in_its_order() {
         aws ssm put-parameter --type SecureString --name /dormouse/api-token --value file:///dev/stdin --region eu-central-1 --output json
         aws ssm put-parameter --type SecureString --name /dormouse/discord-token --value file:///dev/stdin --region eu-central-1 --output json
         npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/work/target/deploy/dormouse.json
-        dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url http://127.0.0.1:34677
-        dormouse doctor --aws --region eu-central-1 --prefix dormouse --outputs STAGE/work/target/deploy/dormouse.json
-        dormouse discord invite --application-id 1100000000000000001"#]].assert_eq(&ran.calls.join("\n"));
+        dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
+        dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json"#]].assert_eq(&ran.calls.join("\n"));
     assert_eq!(stage.read("told-to-dormouse"), TOKEN);
     assert_eq!(stage.parameter("discord-token"), TOKEN);
     assert_eq!(stage.parameter("launch-secret").len(), 64);
@@ -398,13 +394,11 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
 
         == 8. Does it work?
 
-        $ STAGE/work/target/debug/dormouse doctor --aws --region eu-central-1 --prefix dormouse --outputs STAGE/work/target/deploy/dormouse.json
+        $ STAGE/work/target/debug/dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json
         ok   everything
 
         == Dormouse is deployed
-        Invite the bot, unless it is in your server:
-        https://discord.com/oauth2/authorize?…
-        Then, in the server: /world create name:valhalla game:Luanti, and /world start name:valhalla
+        In the server: /world create name:valhalla game:Luanti, then /world start name:valhalla
         The same at a shell:
           export DORMOUSE_URL=https://abc.lambda-url.eu-central-1.on.aws/
           export DORMOUSE_API_TOKEN="$(aws ssm get-parameters --with-decryption --region eu-central-1 \
@@ -419,7 +413,6 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
             "dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin \
              --api-url DISCORD"
         ]
-        .map(|call| call.replace("DISCORD", &stage.discord))
     );
     assert_eq!([stage.parameter("launch-secret"), stage.parameter("api-token")], before);
 }
@@ -511,7 +504,7 @@ fn a_game_whose_licence_nobody_accepted_or_that_has_no_dockerfile_is_missing() {
         note      bootstrap: not done yet for this account and region; it is offered next
         note      role of ECS: not there yet; it is offered next
         ok        quota of Lambda: 1000 at once, of which 15 will be reserved
-        ok        bot token: will be read from the file
+        ok        bot token: is in the file
         cargo xtask: 2 missing; nothing has been done
     "#]]);
 }
@@ -618,6 +611,23 @@ fn an_endpoint_that_discord_does_not_take_comes_with_what_to_do() {
 }
 
 #[test]
+fn a_bot_that_is_not_in_the_server_is_invited() {
+    let stage = Stage::new();
+    stage.write("failing", b"dormouse discord register");
+    let ran = stage.deploy(&["--yes"]);
+    stage.assert_nothing_leaked(&ran);
+    assert_eq!(ran.code, 1);
+    let last = ran.said.split("--api-url DISCORD\n").last().unwrap();
+    expect![[r#"
+        If it is that the bot is not in the server yet, this adds it:
+        https://discord.com/oauth2/authorize?…
+        dormouse: it fails, as the test wants it
+        cargo xtask: the commands could not be registered: add the bot, and deploy again
+    "#]]
+    .assert_eq(last);
+}
+
+#[test]
 fn what_doctor_finds_is_an_error_and_the_rest_is_told_all_the_same() {
     let stage = Stage::new();
     stage.write("failing", b"dormouse doctor");
@@ -660,7 +670,7 @@ fn a_dry_run_shows_the_steps_and_does_none() {
         7. register the commands with Discord, and set its interactions endpoint
            $ STAGE/work/target/debug/dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
         8. look whether it works
-           $ STAGE/work/target/debug/dormouse doctor --aws --region eu-central-1 --prefix dormouse --outputs STAGE/work/target/deploy/dormouse.json
+           $ STAGE/work/target/debug/dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json
     "#]]);
 }
 

@@ -110,6 +110,7 @@ impl Finding {
 pub(super) fn look(
     ground: &Ground,
     config: Result<&Config, &anyhow::Error>,
+    engine: Option<&Engine>,
     file: &Path,
     args: &Deploy,
 ) -> Vec<Finding> {
@@ -117,9 +118,8 @@ pub(super) fn look(
     if let Ok(config) = config {
         found.extend(config.games.iter().filter_map(|game| image(ground, &game.id)));
     }
-    let engine = engine(ground);
-    found.push(container_engine(engine.as_ref()));
-    if let (Ok(config), Some(engine)) = (config, &engine) {
+    found.push(container_engine(engine));
+    if let (Ok(config), Some(engine)) = (config, engine) {
         let needed: Vec<_> = config.games.iter().map(|game| game.architecture()).collect();
         found.extend(emulation(engine.architecture, &needed, foreign_programs().as_deref()));
     }
@@ -359,7 +359,15 @@ fn bot_token(aws: Aws<'_>, config: &Config, args: &Deploy) -> Finding {
     let name = "bot token";
     match secrets::stored(aws, &config.prefix) {
         Ok(stored) if stored.contains(&Secret::Discord) => Finding::good(name, "is in Parameter Store"),
-        Ok(_) if args.discord_token_file.is_some() => Finding::good(name, "will be read from the file"),
+        Ok(_) if args.discord_token_file.as_deref() == Some(Path::new("-")) => {
+            Finding::good(name, "will be read from standard input")
+        }
+        Ok(_) if args.discord_token_file.is_some() => {
+            match secrets::given(args.discord_token_file.as_deref()) {
+                Ok(_) => Finding::good(name, "is in the file"),
+                Err(error) => Finding::missing(name, format!("{error:#}"), "give a file that holds it alone"),
+            }
+        }
         Ok(_) if ask::is_somebody_there() => {
             Finding::note(name, "will be asked for; it is on the application's page, under Bot")
         }

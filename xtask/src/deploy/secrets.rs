@@ -145,8 +145,8 @@ fn read_back(writing: &Writing<'_>) -> Result<Token> {
         .with_context(|| format!("{name} holds no bot token; `--renew discord-token` replaces it"))
 }
 
-/// Returns the token that somebody gives.
-fn given(file: Option<&Path>) -> Result<Token> {
+/// Returns the token that somebody gives: in a file, or at the terminal.
+pub(super) fn given(file: Option<&Path>) -> Result<Token> {
     let text = match file {
         Some(file) if file == Path::new("-") => read(std::io::stdin(), "standard input")?,
         Some(file) => {
