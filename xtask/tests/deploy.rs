@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     net::TcpListener,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -57,9 +57,8 @@ impl Stage {
         stage.write("work/cdk/package-lock.json", b"{}");
         stage.write("work/dormouse.toml", b"");
         stage.write("token", TOKEN.as_bytes());
-        stage.write("stand-in", include_bytes!("stage/stand-in.sh"));
-        let stand_in = stage.path("stand-in");
-        fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+        // Not a copy: a program that another thread's child still holds open for writing cannot be run.
+        let stand_in = root.join("xtask/tests/stage/stand-in.sh");
         let zig = stage.path("work/target/zig/bin");
         fs::create_dir_all(&zig).unwrap();
         stage.write("work/target/zig/installed.txt", b"cargo-zigbuild==0.24.0\nziglang==0.15.2");

@@ -36,7 +36,7 @@ case "$name $*" in
     ;;
   "cargo build --package dormouse "*)
     mkdir -p target/debug
-    [ -e target/debug/dormouse ] || cp "$0" target/debug/dormouse
+    [ -e target/debug/dormouse ] || ln -s "$0" target/debug/dormouse
     ;;
   "dormouse discord register "*) cat >"$STAGE/told-to-dormouse" && echo "guild 1: everything is as it should be" ;;
   "dormouse discord invite "*) echo "https://discord.com/oauth2/authorize?…" ;;
