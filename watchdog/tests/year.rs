@@ -197,7 +197,7 @@ impl Evening {
         if self.scans.contains(&now) {
             (0..3).for_each(|n| say(peer(1000 + n, 55_555), Kind::Play));
         }
-        if let Some((every, kind)) = self.ping.filter(|(every, _)| now % every == 0) {
+        if let Some((every, kind)) = self.ping.filter(|(every, _)| now.is_multiple_of(*every)) {
             let keeps_port = self.keeps_port && (every == 5 || kind == Kind::Query);
             say(peer(2000, 1024 + if keeps_port { 0 } else { now % 60_000 } as u16), kind);
         }

@@ -3,6 +3,8 @@
 use anyhow::{Result, bail};
 
 use crate::{
+    build,
+    ground::{Ground, path_with},
     install,
     shell::{command, root, run, run_command},
 };
@@ -21,9 +23,18 @@ pub(crate) fn check() -> Result<()> {
         )?;
     }
     run("cargo", &["check", "-p", "domain", "--features", "sim", "--locked"])?;
+    dockerfiles()?;
     install::cargo_deny()?;
     run("cargo", &["fetch", "--locked"])?;
     run("cargo", &["deny", "--locked", "--offline", "check", "bans", "licenses", "sources"])
+}
+
+/// Lints every Dockerfile.
+fn dockerfiles() -> Result<()> {
+    let hadolint = install::hadolint()?.join("hadolint");
+    let files = build::dockerfiles(&Ground::at(&root())?)?;
+    let files: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+    run(&hadolint.to_string_lossy(), &files.iter().map(AsRef::as_ref).collect::<Vec<_>>())
 }
 
 /// Runs every test and check.
@@ -42,14 +53,17 @@ pub(crate) fn test() -> Result<()> {
 /// which install themselves below target/ the first time (`cdk/lint`).
 fn infrastructure() -> Result<()> {
     let bin = install::node()?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path)))?;
-    for arguments in [&["ci", "--no-audit", "--no-fund"][..], &["run", "check"], &["run", "lint"]] {
-        let mut npm = command("npm", arguments);
-        npm.current_dir(root().join("cdk")).env("PATH", &path);
+    install::cdk(&Ground::at(&root())?, &bin)?;
+    for script in ["check", "lint"] {
+        let mut npm = command("npm", &["run", script]);
+        npm.current_dir(root().join("cdk")).env("PATH", path_with(&bin)?);
         run_command(npm)?;
     }
-    Ok(())
+    emulators::install()?;
+    let python = root().join("target/emulators/python/bin/python");
+    let mut deployment = command(&python.to_string_lossy(), &["cdk/emulated/deploy.py"]);
+    deployment.env("PATH", path_with(&bin)?);
+    run_command(deployment)
 }
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.

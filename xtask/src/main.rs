@@ -1,17 +1,29 @@
 //! The project's own commands. Each installs what it needs and says so before it does.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::ground::Ground;
 
 mod demo;
 
 mod check;
 
+mod build;
+
+mod deploy;
+
+mod destroy;
+
+mod cloud;
+
 mod bench;
 
 mod install;
+
+mod ground;
 
 mod shell;
 
@@ -19,6 +31,9 @@ mod shell;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
 struct Cli {
+    /// The workspace, for build, deploy and destroy
+    #[arg(long, global = true, hide = true, value_name = "DIR")]
+    root: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -31,15 +46,26 @@ enum Command {
     Test,
     /// Check format, lints, docs, dependencies and features
     Check,
+    /// Build what a deployment takes: the functions, and the contexts of the images
+    Build(build::Build),
+    /// Deploy Dormouse to AWS, step by step; asks before it changes anything
+    Deploy(deploy::Deploy),
+    /// Take Dormouse down, and keep the worlds and their archives
+    Destroy(destroy::Destroy),
     /// Measure what things cost, and write it into docs/performance.md
     Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
-    let done: Result<()> = match Cli::parse().command {
+    let Cli { root, command } = Cli::parse();
+    let ground = || Ground::at(&root.unwrap_or_else(shell::root));
+    let done: Result<()> = match command {
         Command::Demo(demo) => demo::show(&demo),
         Command::Test => check::test(),
         Command::Check => check::check(),
+        Command::Build(build) => ground().and_then(|ground| build::build(&ground, &build)),
+        Command::Deploy(deploy) => ground().and_then(|ground| deploy::deploy(&ground, &deploy)),
+        Command::Destroy(destroy) => ground().and_then(|ground| destroy::destroy(&ground, &destroy)),
         Command::Bench(bench) => bench::measure(&bench),
     };
     match done {

@@ -1,6 +1,9 @@
 //! Running other programs, shown to the reader before they run.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -9,10 +12,19 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, PathBuf::from)
 }
 
-/// Returns a command that runs in the workspace's root.
+/// What no program that is run here may find in its environment: people may have set it for `dormouse`.
+const SECRET_VARIABLES: [&str; 2] = ["DORMOUSE_DISCORD_TOKEN", "DORMOUSE_API_TOKEN"];
+
+/// Returns a command that runs in the workspace's root, with no secret of ours in its environment.
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
+    command_in(&root(), program.as_ref(), arguments)
+}
+
+/// Returns a command that runs in `directory`, with no secret of ours in its environment.
+pub(crate) fn command_in(directory: &Path, program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(root());
+    command.args(arguments).current_dir(directory);
+    SECRET_VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
     command
 }
 
@@ -29,7 +41,8 @@ pub(crate) fn run_command(mut command: Command) -> Result<()> {
     if status.success() { Ok(()) } else { bail!("`{shown}` failed ({status})") }
 }
 
-fn shown(command: &Command) -> String {
+/// Returns the line that somebody would type.
+pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,311 @@
+//! The contexts of the images: a directory with a Dockerfile and exactly what it copies, since a changed file there is a
+//! new image in the cloud.
+//!
+//! A game's image is made from `Dockerfile.<game>` in the workspace's root. A file that is there is all that it takes.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use anyhow::{Context, Result};
+use games::Catalogue;
+
+use crate::{
+    build::{Architecture, put},
+    ground::Ground,
+};
+
+/// The label of a Dockerfile that says under which terms the game's server is downloaded.
+const LICENCE_LABEL: &str = "dormouse.licence=\"";
+
+/// The file that tells a Dockerfile with that label that somebody accepted them.
+const ACCEPTED: &str = "accepted-licence";
+
+/// An image's context.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// `watchdog`, or the game's id.
+    pub(crate) name: String,
+    /// Everything in it.
+    pub(crate) files: Vec<ContextFile>,
+    /// What has to be accepted before it is made.
+    pub(crate) licence: Option<Licence>,
+}
+
+/// A file of a context.
+#[derive(Debug, Clone)]
+pub(crate) struct ContextFile {
+    /// Its name in the context.
+    pub(crate) name: String,
+    from: PathBuf,
+    mode: u32,
+}
+
+/// The terms under which a game's server is downloaded.
+#[derive(Debug)]
+pub(crate) struct Licence {
+    game: String,
+    url: String,
+}
+
+impl Licence {
+    fn note(&self, ground: &Ground) -> PathBuf {
+        ground.target("licences").join(&self.game)
+    }
+
+    /// Tells whether exactly these terms were accepted.
+    pub(crate) fn is_accepted(&self, ground: &Ground) -> bool {
+        fs::read_to_string(self.note(ground)).is_ok_and(|accepted| accepted.trim_end() == self.url)
+    }
+
+    /// Notes that they are accepted.
+    pub(crate) fn accept(&self, ground: &Ground) -> Result<()> {
+        let note = self.note(ground);
+        fs::create_dir_all(ground.target("licences"))?;
+        fs::write(&note, format!("{}\n", self.url)).with_context(|| format!("writing {}", note.display()))
+    }
+
+    /// Returns what to read, and how to accept it.
+    pub(crate) fn how_to_accept(&self) -> String {
+        format!(
+            "read {}, and if you accept it: `cargo xtask build --release --accept-licence {}`",
+            self.url, self.game
+        )
+    }
+}
+
+/// Returns the licence of a game's server, if it has one; an error if there is no Dockerfile.
+pub(crate) fn licence_of(ground: &Ground, game: &str) -> Result<Option<Licence>> {
+    let file = dockerfile(ground, game);
+    let text = fs::read_to_string(&file).with_context(|| format!("there is no {}", file.display()))?;
+    let url = text.split_once(LICENCE_LABEL).and_then(|(_, rest)| rest.split_once('"'));
+    Ok(url.map(|(url, _)| Licence { game: game.into(), url: url.into() }))
+}
+
+impl Image {
+    /// Makes the context below `target/images`, and removes from there what is not in it.
+    pub(crate) fn make(&self, ground: &Ground) -> Result<()> {
+        let directory = ground.target("images").join(&self.name);
+        for file in &self.files {
+            put(&file.from, &directory.join(&file.name), file.mode)?;
+        }
+        let wanted: BTreeSet<_> = self.files.iter().map(|file| file.name.as_str()).collect();
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if !wanted.contains(entry.file_name().to_string_lossy().as_ref()) {
+                let path = entry.path();
+                fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns where the build keeps the watchdog for an architecture.
+pub(crate) fn watchdog(ground: &Ground, architecture: Architecture) -> PathBuf {
+    ground.target("watchdogs").join(program_name(architecture))
+}
+
+fn program_name(architecture: Architecture) -> String {
+    format!("watchdog-{}", architecture.name())
+}
+
+/// Returns the Dockerfile of a game.
+pub(crate) fn dockerfile(ground: &Ground, game: &str) -> PathBuf {
+    ground.path(&format!("Dockerfile.{game}"))
+}
+
+/// Returns every Dockerfile of the workspace.
+pub(crate) fn dockerfiles(ground: &Ground) -> Result<Vec<PathBuf>> {
+    let games = games(ground)?;
+    let games = games.iter().map(|game| dockerfile(ground, game));
+    Ok(std::iter::once(ground.path("watchdog/Dockerfile")).chain(games).collect())
+}
+
+/// Returns the games that have a Dockerfile.
+fn games(ground: &Ground) -> Result<BTreeSet<String>> {
+    let mut games = BTreeSet::new();
+    for entry in fs::read_dir(ground.path(""))? {
+        let name = entry?.file_name();
+        games.extend(name.to_string_lossy().strip_prefix("Dockerfile.").map(str::to_owned));
+    }
+    Ok(games)
+}
+
+/// Returns the images that can be made: the watchdog's, and one for each game that has a Dockerfile.
+pub(crate) fn images(ground: &Ground) -> Result<Vec<Image>> {
+    let files = [
+        vec![file("Dockerfile", ground.path("watchdog/Dockerfile"), 0o644)],
+        watchdogs(ground, &Architecture::ALL),
+    ];
+    let watchdog = Image { name: "watchdog".into(), files: files.concat(), licence: None };
+    let games = games(ground)?;
+    let games = games.iter().map(|game| game_image(ground, game)).collect::<Result<Vec<_>>>()?;
+    Ok(std::iter::once(watchdog).chain(games).collect())
+}
+
+fn game_image(ground: &Ground, id: &str) -> Result<Image> {
+    let entry = ground.path(&format!("games/catalog/{id}.toml"));
+    let game = Catalogue::read_file(&entry)?.game;
+    let architectures: Vec<_> = Architecture::ALL
+        .into_iter()
+        .filter(|architecture| game.architectures.iter().any(|name| name == architecture.name()))
+        .collect();
+    let licence = licence_of(ground, id)?;
+    let mut files =
+        vec![file("Dockerfile", dockerfile(ground, id), 0o644), file(&format!("{id}.toml"), entry, 0o644)];
+    files.extend(watchdogs(ground, &architectures));
+    files.extend(licence.iter().map(|licence| file(ACCEPTED, licence.note(ground), 0o644)));
+    Ok(Image { name: id.into(), files, licence })
+}
+
+fn watchdogs(ground: &Ground, architectures: &[Architecture]) -> Vec<ContextFile> {
+    let program = |of: &Architecture| file(&program_name(*of), watchdog(ground, *of), 0o755);
+    architectures.iter().map(program).collect()
+}
+
+fn file(name: &str, from: PathBuf, mode: u32) -> ContextFile {
+    ContextFile { name: name.into(), from, mode }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use crate::shell::root;
+
+    /// Returns a workspace with the Dockerfiles and the catalogue of this one, and watchdogs that are as good as built.
+    fn workspace() -> (TempDir, Ground) {
+        let dir = tempfile::tempdir().unwrap();
+        let ground = Ground::at(dir.path()).unwrap();
+        let here = Ground::at(&root()).unwrap();
+        for from in dockerfiles(&here).unwrap() {
+            let to = dir.path().join(from.strip_prefix(here.path("")).unwrap());
+            put(&from, &to, 0o644).unwrap();
+        }
+        for entry in fs::read_dir(here.path("games/catalog")).unwrap() {
+            let from = entry.unwrap().path();
+            let to = ground.path("games/catalog").join(from.file_name().unwrap());
+            put(&from, &to, 0o644).unwrap();
+        }
+        fs::create_dir_all(ground.target("watchdogs")).unwrap();
+        for architecture in Architecture::ALL {
+            fs::write(watchdog(&ground, architecture), architecture.name()).unwrap();
+        }
+        (dir, ground)
+    }
+
+    /// Returns what the instructions of a Dockerfile say, continued lines in one.
+    fn instructions(text: &str) -> Vec<String> {
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let joined = lines.join("\n").replace("\\\n", " ");
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        joined.lines().map(words).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// Returns what a Dockerfile copies out of its context, for these architectures.
+    fn copied(text: &str, architectures: &[&str]) -> BTreeSet<String> {
+        let mut copied = BTreeSet::new();
+        for instruction in instructions(text) {
+            let words: Vec<_> = instruction.split_whitespace().collect();
+            let [first, sources @ .., _] = words.as_slice() else { continue };
+            assert_ne!(*first, "ADD", "{instruction}");
+            if *first != "COPY" || sources.iter().any(|word| word.starts_with("--from=")) {
+                continue;
+            }
+            let one_each = |source: &&str| {
+                architectures.iter().map(|name| source.replace("${TARGETARCH}", name)).collect::<Vec<_>>()
+            };
+            copied.extend(sources.iter().flat_map(one_each));
+        }
+        copied
+    }
+
+    fn listing(directory: &std::path::Path) -> BTreeSet<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn text_of(image: &Image) -> String {
+        fs::read_to_string(&image.files[0].from).unwrap()
+    }
+
+    #[test]
+    fn a_context_has_what_its_dockerfile_copies_and_nothing_else() {
+        let (_dir, ground) = workspace();
+        let images = images(&ground).unwrap();
+        let names: Vec<_> = images.iter().map(|image| image.name.as_str()).collect();
+        assert_eq!(names, ["watchdog", "luanti", "openttd", "valheim"]);
+        for image in &images {
+            image.licence.iter().for_each(|licence| licence.accept(&ground).unwrap());
+            let directory = ground.target("images").join(&image.name);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("left-over"), "").unwrap();
+            image.make(&ground).unwrap();
+            let architectures = if image.name == "valheim" { &["amd64"][..] } else { &["arm64", "amd64"] };
+            let mut wanted = copied(&text_of(image), architectures);
+            wanted.insert("Dockerfile".into());
+            assert_eq!(listing(&directory), wanted, "{}", image.name);
+            let watchdog = fs::metadata(directory.join("watchdog-amd64")).unwrap();
+            assert_eq!(watchdog.permissions().mode() & 0o7777, 0o755);
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_is_pinned_and_runs_as_the_games_user() {
+        let (_dir, ground) = workspace();
+        for image in images(&ground).unwrap() {
+            let (name, text) = (&image.name, text_of(&image));
+            let instructions = instructions(&text);
+            let is = |wanted: &str| instructions.iter().any(|instruction| instruction == wanted);
+            let bases: Vec<_> =
+                instructions.iter().filter_map(|instruction| instruction.strip_prefix("FROM ")).collect();
+            if name == "watchdog" {
+                assert_eq!(bases, ["scratch"]);
+            } else {
+                assert!(
+                    bases.iter().all(|base| base.split(' ').next() == Some("${BASE}")),
+                    "{name}: {bases:?}"
+                );
+                let base = instructions[0].strip_prefix("ARG BASE=").unwrap();
+                let digest = base.split_once("@sha256:").unwrap().1;
+                assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+                assert!(text.contains("groupadd --gid 10001 game"), "{name}");
+                assert!(text.contains("useradd --uid 10001 --gid game"), "{name}");
+                assert!(text.contains(&format!("COPY {name}.toml /catalogue/{name}.toml\n")), "{name}");
+            }
+            assert!(is("COPY watchdog-${TARGETARCH} /watchdog"), "{name}");
+            let users: Vec<_> = instructions.iter().filter(|line| line.starts_with("USER ")).collect();
+            assert_eq!(users, ["USER 10001:10001"], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_holds_no_secret_and_accepts_no_licence() {
+        let (_dir, ground) = workspace();
+        for image in images(&ground).unwrap() {
+            let (name, text) = (&image.name, text_of(&image));
+            for instruction in instructions(&text) {
+                let is_setting = instruction.starts_with("ARG ") || instruction.starts_with("ENV ");
+                let shouted = instruction.to_uppercase();
+                let is_secret =
+                    ["PASSWORD", "SECRET", "TOKEN", "CREDENTIAL"].iter().any(|w| shouted.contains(w));
+                assert!(!(is_setting && is_secret), "{name}: {instruction}");
+                let is_consent = ["I AGREE", "EULA=TRUE", "EULA=1"].iter().any(|w| shouted.contains(w));
+                assert!(!is_consent || instruction.contains("/accepted-licence &&"), "{name}: {instruction}");
+            }
+            let is_asked = image.licence.is_some();
+            assert_eq!(text.contains(&format!("COPY {ACCEPTED} ")), is_asked, "{name}");
+            if let Some(licence) = &image.licence {
+                assert!(text.contains(&format!("ARG LICENCE=\"{}\"", licence.url)), "{name}");
+                assert!(!licence.is_accepted(&ground));
+                licence.accept(&ground).unwrap();
+                assert!(licence.is_accepted(&ground));
+                let other =
+                    Licence { game: licence.game.clone(), url: "https://example.org/new-terms".into() };
+                assert!(!other.is_accepted(&ground));
+            }
+        }
+    }
+}
