@@ -123,9 +123,9 @@ impl GameQuery {
         }
     }
 
-    /// Tells whether a connection to the game that comes from `peer` is a question.
-    pub fn is_own_connection(&self, peer: SocketAddr) -> bool {
-        *lock(&self.shared.connection) == Some(peer)
+    /// Returns where the latest question that is a connection comes from.
+    pub fn own_connection(&self) -> Option<SocketAddr> {
+        *lock(&self.shared.connection)
     }
 }
 

@@ -153,10 +153,9 @@ impl Senses {
         let listening = if bound { Listening::Yes } else { Listening::No };
         let mut sightings = Vec::new();
         if !self.tcp_ports.is_empty() {
-            let is_question =
-                |row: &&Row| self.query.as_ref().is_some_and(|q| q.is_own_connection(row.remote));
-            let connections = tables.connections(&self.tcp_ports).filter(|row| !is_question(row));
-            self.tcp.sample(self.since.elapsed().as_secs(), connections.map(connection));
+            let own = self.query.as_ref().and_then(GameQuery::own_connection);
+            let connections = tables.connections(&self.tcp_ports).filter(|row| Some(row.remote) != own);
+            self.tcp.sample(self.seconds(), connections.map(connection));
             sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.tcp_evidence()));
         }
         if !self.udp_ports.is_empty() {
