@@ -227,13 +227,21 @@ function players(section: Section): true {
 }
 
 function query(section: Section, ports: readonly Port[] | undefined): true {
-  section.required('protocol', rule.text("gamedig's name of a protocol: 1 to 32 of a-z, 0-9, _ and -", isProtocol));
+  const protocol = section.required('protocol', rule.word('a2s', 'quake3', 'raknet', 'minecraft'));
   const port = section.required('port', rule.text('the name of a port', isSlug));
-  if (port !== undefined && ports !== undefined && !ports.some((p) => p.name === port)) {
-    section.complain('port', `is "${port}": use ${rule.either(ports.map((p) => p.name))}`);
-  }
+  if (port !== undefined && ports !== undefined) checkAskedPort(section, port, ports, protocol);
   section.optional('counts_everybody', rule.onlyTrue('leave it out where the answer may leave players out'));
   return true;
+}
+
+function checkAskedPort(section: Section, name: string, ports: readonly Port[], protocol: string | undefined): void {
+  const port = ports.find((p) => p.name === name);
+  const transport = protocol === 'minecraft' ? 'tcp' : 'udp';
+  if (port === undefined) {
+    section.complain('port', `is "${name}": use ${rule.either(ports.map((p) => p.name))}`);
+  } else if (protocol !== undefined && port.protocol !== transport) {
+    section.complain('port', `is "${name}", a port of ${port.protocol}: use one of ${transport}`);
+  }
 }
 
 /** Checks how commands are given; `ports` are those of players, which the console must not be. */
@@ -291,10 +299,6 @@ function isAnnouncement(text: string): boolean {
 
 function isSlug(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(text);
-}
-
-function isProtocol(text: string): boolean {
-  return /^[a-z0-9_-]{1,32}$/.test(text);
 }
 
 function isTitle(text: string): boolean {

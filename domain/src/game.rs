@@ -89,11 +89,34 @@ pub struct Import {
     pub rename: Option<String>,
 }
 
+/// What a game speaks that tells how many play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryProtocol {
+    /// A2S_INFO, as Steam's server browser asks: Source, Unity and Unreal games of all kinds.
+    A2s,
+    /// `getstatus` of Quake 3 and of what was made of it.
+    Quake3,
+    /// RakNet's unconnected ping, as Minecraft Bedrock answers it.
+    Raknet,
+    /// The status of Minecraft (Java).
+    Minecraft,
+}
+
+impl QueryProtocol {
+    /// Returns what it is asked over.
+    pub fn transport(self) -> Protocol {
+        match self {
+            Self::A2s | Self::Quake3 | Self::Raknet => Protocol::Udp,
+            Self::Minecraft => Protocol::Tcp,
+        }
+    }
+}
+
 /// How the game itself is asked for its players.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The protocol, by `gamedig`'s name of it.
-    pub protocol: String,
+    /// What it speaks.
+    pub protocol: QueryProtocol,
     /// The name of the port that answers.
     pub port: String,
     /// Whether its answer counts everybody, so that 0 means that nobody plays.

@@ -10,8 +10,8 @@ use std::{
 
 use domain::{
     game::{
-        Console, ConsoleProtocol, Count, Game, Import, Players, Port, Protocol, Query, Ready, Save, Scripts,
-        Signal, Stop,
+        Console, ConsoleProtocol, Count, Game, Import, Players, Port, Protocol, Query, QueryProtocol, Ready,
+        Save, Scripts, Signal, Stop,
     },
     idle::Timers,
     world::GameId,
@@ -265,18 +265,40 @@ fn players(section: &mut Section<'_, '_>) -> Option<Players> {
 
 /// Reads how the game is asked; `ports` are those that it may name, if they are known.
 fn query(section: &mut Section<'_, '_>, ports: Option<&[Port]>) -> Option<Query> {
-    let protocol = rule::text("gamedig's name of a protocol: 1 to 32 of a-z, 0-9, _ and -", is_protocol);
-    let protocol = section.required("protocol", &protocol);
+    let protocols = &[
+        ("a2s", QueryProtocol::A2s),
+        ("quake3", QueryProtocol::Quake3),
+        ("raknet", QueryProtocol::Raknet),
+        ("minecraft", QueryProtocol::Minecraft),
+    ];
+    let protocol = section.required("protocol", &rule::word(protocols));
     let port = section.required("port", &rule::text("the name of a port", is_slug));
-    if let (Some(port), Some(ports)) = (&port, ports)
-        && !ports.iter().any(|p| p.name == *port)
-    {
-        let names = rule::either(ports.iter().map(|p| &p.name));
-        section.complain("port", &format!("is \"{port}\": use {names}"));
+    if let (Some(port), Some(ports)) = (&port, ports) {
+        check_asked_port(section, port, ports, protocol);
     }
     let whole = rule::only_true("leave it out where the answer may leave players out");
     let count = section.optional("counts_everybody", &whole).map_or(Count::Partial, |()| Count::Whole);
     Some(Query { protocol: protocol?, port: port?, count })
+}
+
+fn check_asked_port(
+    section: &mut Section<'_, '_>,
+    name: &str,
+    ports: &[Port],
+    protocol: Option<QueryProtocol>,
+) {
+    let transport = protocol.map(QueryProtocol::transport);
+    match (ports.iter().find(|port| port.name == name), transport) {
+        (None, _) => {
+            let names = rule::either(ports.iter().map(|p| &p.name));
+            section.complain("port", &format!("is \"{name}\": use {names}"));
+        }
+        (Some(port), Some(transport)) if port.protocol != transport => {
+            let what = format!("is \"{name}\", a port of {}: use one of {transport}", port.protocol);
+            section.complain("port", &what);
+        }
+        (Some(_), _) => {}
+    }
 }
 
 /// Reads how commands are given; `ports` are those of players, which the console must not be.
@@ -313,12 +335,10 @@ fn scripts(section: &mut Section<'_, '_>) -> Option<Scripts> {
 }
 
 fn is_slug(text: &str) -> bool {
-    is_protocol(text) && !text.contains('_') && !text.starts_with('-') && !text.ends_with('-')
-}
-
-fn is_protocol(text: &str) -> bool {
     (1..=32).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 fn is_title(text: &str) -> bool {
@@ -718,8 +738,13 @@ start = "exec server"
             "[save]",
             "[query]\nprotocol = \"Valheim\"\nport = \"query\"\n\n[save]",
             expect![[r#"
-            game.toml:13: `query.protocol` is "Valheim": use gamedig's name of a protocol: 1 to 32 of a-z, 0-9, _ and -
+            game.toml:13: `query.protocol` is "Valheim": use a2s, quake3, raknet or minecraft
             game.toml:14: `query.port` is "query": use game"#]],
+        );
+        check(
+            "[save]",
+            "[query]\nprotocol = \"minecraft\"\nport = \"game\"\n\n[save]",
+            expect![[r#"game.toml:14: `query.port` is "game", a port of udp: use one of tcp"#]],
         );
         check(
             "[save]",

@@ -22,6 +22,8 @@ pub mod sock_diag;
 
 pub mod packet;
 
+pub mod query;
+
 pub mod world_dir;
 
 pub mod erase;

@@ -364,6 +364,9 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use interpreter::run;
+
+    mod interpreter;
 
     const TO_US: u8 = 0;
     const BROADCAST: u8 = 1;
@@ -507,36 +510,8 @@ mod tests {
         expected.assert_eq(&seen);
     }
 
-    /// Runs the filter as the kernel does: the accumulator `a`, the index `x`, and a rejection at any load
-    /// out of bounds.
     fn passes(family: Family, ports: &[u16], packet_type: u8, packet: &[u8]) -> bool {
         run(&filter(family, ports), packet_type, packet).unwrap_or(0) > 0
-    }
-
-    fn run(program: &[Instruction], packet_type: u8, packet: &[u8]) -> Option<u32> {
-        let byte = |at: u32| match at {
-            PACKET_TYPE => Some(packet_type.into()),
-            _ => packet.get(at as usize).map(|byte| u32::from(*byte)),
-        };
-        let half = |at: u32| Some(byte(at)? << 8 | byte(at + 1)?);
-        let (mut a, mut x, mut at) = (0, 0, 0);
-        loop {
-            let Instruction { code, if_true, if_false, operand } = program[at];
-            let skip = |holds: bool| usize::from(if holds { if_true } else { if_false });
-            at += 1;
-            match code {
-                BYTE => a = byte(operand)?,
-                HALF => a = half(operand)?,
-                HALF_AFTER_HEADER => a = half(x + operand)?,
-                HEADER_LENGTH => x = (byte(operand)? & 0xf) * 4,
-                AND => a &= operand,
-                EQUAL => at += skip(a == operand),
-                AT_LEAST => at += skip(a >= operand),
-                ANY_BIT => at += skip(a & operand != 0),
-                RETURN => return Some(operand),
-                unknown => panic!("the filter needs no {unknown:#x}"),
-            }
-        }
     }
 
     fn udp_bytes(port: u16, payload: &[u8]) -> Vec<u8> {

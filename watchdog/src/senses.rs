@@ -16,6 +16,7 @@ use crate::{
     packet::{AnswerTap, PacketTap},
     peers::{self, Connection, Kind, PeerTable},
     procnet::{Row, Tables},
+    query::GameQuery,
     rate::{Rate, Sample},
     sockets::Sockets,
 };
@@ -59,6 +60,7 @@ pub struct Senses {
     answers: Answers,
     judge: Judge,
     rate: Rate,
+    query: Option<GameQuery>,
 }
 
 impl Senses {
@@ -75,6 +77,7 @@ impl Senses {
             since: Instant::now(),
             judge: Judge::new(begun),
             rate: Rate::default(),
+            query: GameQuery::start(game),
         }
     }
 
@@ -89,6 +92,9 @@ impl Senses {
             if self.tap.is_err() {
                 sources.push("datagram rate: yes, instead".into());
             }
+        }
+        if let Some(query) = &self.query {
+            sources.push(format!("game query: {query}"));
         }
         sources.join(", ")
     }
@@ -121,6 +127,9 @@ impl Senses {
         if !self.udp_ports.is_empty() {
             sightings.push(sighting(Source::PacketPeers, Protocol::Udp, self.packet_evidence()));
         }
+        if let Some(query) = &self.query {
+            sightings.push(sighting(Source::GameQuery, query.protocol(), query.evidence()));
+        }
         let count = self.game.query.as_ref().map_or(Count::Partial, |query| query.count);
         let players = combine(&self.game.protocols(), count, &sightings);
         Look { listening, players, sightings, peers: self.peers() }
@@ -131,8 +140,9 @@ impl Senses {
         let listening = if bound { Listening::Yes } else { Listening::No };
         let mut sightings = Vec::new();
         if !self.tcp_ports.is_empty() {
-            let now = self.seconds();
-            self.judge.tcp.sample(now, tables.connections(&self.tcp_ports).map(connection));
+            let (now, own) = (self.seconds(), self.query.as_ref().and_then(GameQuery::own_connection));
+            let connections = tables.connections(&self.tcp_ports).filter(|row| Some(row.remote) != own);
+            self.judge.tcp.sample(now, connections.map(connection));
             sightings.push(sighting(Source::SocketTables, Protocol::Tcp, self.judge.tcp_evidence()));
         }
         if !self.udp_ports.is_empty() {
@@ -161,13 +171,18 @@ impl Senses {
     }
 
     fn rate_evidence(&mut self) -> Evidence {
-        let total = match self.sockets.datagrams_in() {
-            Ok(Some(total)) => total,
-            Ok(None) => return Evidence::Unknown("the kernel does not say".into()),
-            Err(error) => return Evidence::Unknown(error.to_string()),
-        };
         let at_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.rate.sample(Sample { at_ms, total, own: 0 });
+        // While the game is asked, nobody knows whose datagrams came in; what was counted before holds on.
+        let own = self.query.as_ref().map(GameQuery::own_datagrams);
+        if !matches!(own, Some(None)) {
+            let total = match self.sockets.datagrams_in() {
+                Ok(Some(total)) => total,
+                Ok(None) => return Evidence::Unknown("the kernel does not say".into()),
+                Err(error) => return Evidence::Unknown(error.to_string()),
+            };
+            let own = own.flatten().map_or(0, |own| *own);
+            self.rate.sample(Sample { at_ms, total, own });
+        }
         match self.rate.count(at_ms) {
             None => Evidence::Unknown("looked only once so far".into()),
             Some(count) if count.datagrams > 0 => Evidence::Players(1),

@@ -127,7 +127,8 @@ impl SockDiag {
         socket::send(fd, &request, MsgFlags::empty()).map_err(|error| DiagError::Refused(error.into()))?;
         let mut rows = 0;
         loop {
-            let length = socket::recv(fd, &mut self.buffer, MsgFlags::empty())
+            // The whole length is told so, also of a part that did not fit.
+            let length = socket::recv(fd, &mut self.buffer, MsgFlags::MSG_TRUNC)
                 .map_err(|error| DiagError::Refused(error.into()))?;
             let part = self.buffer.get(..length).ok_or(DiagError::Garbled)?;
             let mut count = |row| {
@@ -215,7 +216,9 @@ pub fn answers(part: &[u8], sequence: u32, each: &mut dyn FnMut(Row)) -> Result<
                 return Err(DiagError::Garbled);
             }
             match kind {
-                NLMSG_DONE => return Ok(More::No),
+                // A dump that failed ends so too, such as where the kernel has no module for the protocol.
+                NLMSG_DONE if u32_at(body, 0)? == 0 => return Ok(More::No),
+                NLMSG_DONE => return Err(DiagError::Refused(refusal(body))),
                 NLMSG_ERROR => return Err(DiagError::Refused(refusal(body))),
                 SOCK_DIAG_BY_FAMILY => each(row(body)?),
                 _ => return Err(DiagError::Garbled),
@@ -409,6 +412,9 @@ mod tests {
         let refused = message(7, NLMSG_ERROR, &(-libc::EINVAL).to_ne_bytes());
         let error = answers(&refused, 7, &mut |_| {}).unwrap_err();
         assert!(matches!(error, DiagError::Refused(e) if e.raw_os_error() == Some(libc::EINVAL)));
+        let failed = message(7, NLMSG_DONE, &(-libc::ENOENT).to_ne_bytes());
+        let error = answers(&failed, 7, &mut |_| {}).unwrap_err();
+        assert!(matches!(error, DiagError::Refused(e) if e.raw_os_error() == Some(libc::ENOENT)));
         let stale = [message(6, NLMSG_ERROR, &[0; 4]), message(6, NLMSG_DONE, &[0; 4])].concat();
         assert_eq!(answers(&stale, 7, &mut |_| panic!("a socket")).unwrap(), More::Yes);
     }

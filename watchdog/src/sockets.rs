@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Where the kernel shows the sockets of this network namespace as text.
-const PROC_NET: &str = "/proc/net";
+pub(crate) const PROC_NET: &str = "/proc/net";
 
 /// The ways to see the game's sockets.
 #[derive(Debug)]

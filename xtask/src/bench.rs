@@ -46,6 +46,8 @@ mod http;
 
 mod archive;
 
+mod watch;
+
 /// The file with the figures.
 const FILE: &str = "docs/performance.md";
 
@@ -62,10 +64,19 @@ enum What {
     Lambda(Lambda),
     /// Making an archive: speed, memory and size, beside `zip -1` and `tar | zstd`
     Archive(Archive),
+    /// Looking at players: what a look and a datagram cost, beside `ss` and `netstat`; needs root
+    Watch(Watch),
 }
 
 #[derive(Debug, Args)]
 struct Lambda {
+    /// Print the figures as JSON, in nanoseconds, and leave docs/performance.md as it is
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Watch {
     /// Print the figures as JSON, in nanoseconds, and leave docs/performance.md as it is
     #[arg(long)]
     json: bool,
@@ -86,6 +97,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<()> {
     match &bench.what {
         What::Lambda(lambda) => measure_lambda(lambda),
         What::Archive(archive) => measure_archive(archive),
+        What::Watch(watch) => measure_watch(watch),
     }
 }
 
@@ -100,6 +112,12 @@ fn measure_archive(archive: &Archive) -> Result<()> {
     cargo(&["build", "--release", "--locked", "--package", "watchdog", "--example", "archive"])?;
     let report = archive::measure(archive.mib, &Interrupt::listen()?)?;
     tell("archive", archive.json.then_some(&report), &report.table())
+}
+
+fn measure_watch(watch: &Watch) -> Result<()> {
+    install::packages(&[install::LOOKERS])?;
+    let report = watch::measure(&Interrupt::listen()?)?;
+    tell("watch", watch.json.then_some(&report), &report.table())
 }
 
 /// Prints figures as JSON if they are wanted so; else writes them into the document, and shows them.
@@ -201,6 +219,8 @@ mod tests {
     #[test]
     fn the_document_has_its_markers() {
         let text = fs::read_to_string(root().join(FILE)).unwrap();
-        assert!(["lambda", "archive"].into_iter().all(|section| replaced(&text, section, "").is_some()));
+        assert!(
+            ["lambda", "archive", "watch"].into_iter().all(|section| replaced(&text, section, "").is_some())
+        );
     }
 }

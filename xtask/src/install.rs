@@ -58,6 +58,12 @@ pub(crate) const PACKERS: &[Package] = &[
     package("time", "time", "tells what the kernel counted for each of them"),
 ];
 
+/// What `bench watch` needs.
+pub(crate) const LOOKERS: &[Package] = &[
+    package("ip", "iproute2", "a network namespace for the sockets, and `ss`, to compare with"),
+    package("netstat", "net-tools", "to compare with"),
+];
+
 /// Installs those of `packages` that are missing; an error that names them if that is not possible.
 pub(crate) fn packages(packages: &[&[Package]]) -> Result<()> {
     let missing: Vec<_> = packages.iter().flat_map(|list| list.iter()).filter(|p| p.is_missing()).collect();

@@ -103,13 +103,7 @@ impl Instance {
 
     /// Returns what it has resident, and the most that it has had.
     pub(super) fn memory(&self) -> Result<Memory> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let number = line.and_then(|line| line.trim_end_matches("kB").trim().parse().ok());
-            number.with_context(|| format!("no {name} in /proc/PID/status"))
-        };
-        Ok(Memory { resident_kib: field("VmRSS:")?, peak_kib: field("VmHWM:")?, own_kib: field("RssAnon:")? })
+        memory_of(self.child.id())
     }
 
     /// Returns the processor time of all its threads so far.
@@ -129,6 +123,17 @@ impl Instance {
         let end: String = log.chars().skip(log.chars().count().saturating_sub(SHOWN_CHARS)).collect();
         format!("{name} (which printed: {})", end.trim())
     }
+}
+
+/// Returns what a process has resident, and the most that it has had.
+pub(super) fn memory_of(process: u32) -> Result<Memory> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.trim_end_matches("kB").trim().parse().ok());
+        number.with_context(|| format!("no {name} in /proc/PID/status"))
+    };
+    Ok(Memory { resident_kib: field("VmRSS:")?, peak_kib: field("VmHWM:")?, own_kib: field("RssAnon:")? })
 }
 
 impl Drop for Instance {

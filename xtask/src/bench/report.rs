@@ -67,6 +67,23 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+impl Machine {
+    /// Returns one that nobody has.
+    pub(super) fn example() -> Self {
+        Self {
+            date: "2026-11-21".into(),
+            commit: "abc1234".into(),
+            architecture: "x86_64",
+            processor: "Example".into(),
+            processors: 2,
+            kernel: "6.18".into(),
+            compiler: "rustc 1.95.0".into(),
+            load: 0.25,
+        }
+    }
+}
+
 /// Returns what a program says.
 fn said(program: &str, arguments: &[&str]) -> Result<String> {
     let done = command(program, arguments).output().with_context(|| format!("running {program}"))?;
@@ -178,7 +195,7 @@ fn left(whole: &Interacted, parts: &Parts) -> i64 {
 }
 
 /// Returns what is resident, how much of it is not the program's file, and the most that was.
-fn memory(memory: Memory) -> String {
+pub(super) fn memory(memory: Memory) -> String {
     let Memory { resident_kib, peak_kib, own_kib } = memory;
     let [resident, peak, own] = [resident_kib, peak_kib, own_kib].map(|kib| mib(kib * 1024));
     format!("{resident} (own {own}, peak {peak})")
@@ -228,16 +245,7 @@ mod tests {
         };
         let programs = vec![start("hello", 2000, None), start("interactions", 9000, Some(5000))];
         let report = Report {
-            machine: Machine {
-                date: "2026-11-21".into(),
-                commit: "abc1234".into(),
-                architecture: "x86_64",
-                processor: "Example".into(),
-                processors: 2,
-                kernel: "6.18".into(),
-                compiler: "rustc 1.95.0".into(),
-                load: 0.25,
-            },
+            machine: Machine::example(),
             starts: Starts { programs, secrets: few(4000) },
             parts: vec![Parts {
                 interaction: "/world start",
