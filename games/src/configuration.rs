@@ -14,9 +14,6 @@ use crate::{
     section::{Section, read_document},
 };
 
-/// The game whose task definition would be that of the task that removes worlds.
-const ERASE: &str = "erase";
-
 /// The days for which CloudWatch keeps logs, up to a year; it takes no others.
 const LOG_DAYS: &[u32] = &[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365];
 
@@ -132,7 +129,7 @@ fn games(chosen: &[String], sizes: &BTreeMap<String, (u32, u32)>, catalogue: &Ca
 }
 
 fn deployable(catalogue: &Catalogue) -> Vec<String> {
-    catalogue.iter().map(|(id, _)| id.to_string()).filter(|id| id != ERASE).collect()
+    catalogue.iter().map(|(id, _)| id.to_string()).collect()
 }
 
 fn place(section: &mut Section<'_, '_>) -> Option<(String, String)> {
@@ -387,21 +384,6 @@ guilds = ["1200000000000000002"]
             ],
         );
         check("[discord]", "[aws]\n[discord]", expect!["dormouse.toml:5: not TOML: duplicate key"]);
-    }
-
-    #[test]
-    fn a_game_whose_task_definition_would_be_that_of_the_erasure_is_never_taken() {
-        let dir = tempfile::tempdir().unwrap();
-        let catalogue = catalogue();
-        let luanti = &catalogue.get(&GameId::parse("luanti").unwrap()).unwrap().source;
-        std::fs::write(dir.path().join("erase.toml"), luanti).unwrap();
-        let catalogue = catalogue.with_directory(dir.path()).unwrap();
-        let text = GOOD.replace("luanti", "erase");
-        let error = Configuration::parse(Path::new("dormouse.toml"), &text, &catalogue).unwrap_err();
-        assert!(
-            error.to_string().starts_with("dormouse.toml:1: `games` has \"erase\": use luanti"),
-            "{error}"
-        );
     }
 
     /// Returns three of the games, however many there are.

@@ -68,7 +68,7 @@ fn infrastructure() -> Result<()> {
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
 const END_TO_END: [(&[&str], &str); 2] = [
-    (&["luanti", "openttd", "timers", "archives", "cloud"], "--test-threads=3"),
+    (&["luanti", "openttd", "timers", "archives", "containers", "cloud", "doctor"], "--test-threads=3"),
     (&["killed", "bad_input", "full_disk"], "--test-threads=1"),
 ];
 
