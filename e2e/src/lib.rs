@@ -8,3 +8,5 @@ pub mod clients;
 pub mod dormouse;
 
 pub mod cloud;
+
+pub mod seeing;

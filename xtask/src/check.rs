@@ -39,26 +39,33 @@ pub(crate) fn test() -> Result<()> {
 
 /// Runs the checks and tests of the infrastructure, which need no account.
 fn infrastructure() -> Result<()> {
+    npm("cdk", &["ci", "--no-audit", "--no-fund"])?;
+    npm("cdk", &["run", "check"])
+}
+
+/// Runs npm in a directory of the workspace.
+fn npm(directory: &str, arguments: &[&str]) -> Result<()> {
     let bin = install::node()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path)))?;
-    for arguments in [&["ci", "--no-audit", "--no-fund"][..], &["run", "check"]] {
-        let mut npm = command("npm", arguments);
-        npm.current_dir(root().join("cdk")).env("PATH", &path);
-        run_command(npm)?;
-    }
-    Ok(())
+    let mut npm = command("npm", arguments);
+    npm.current_dir(root().join(directory)).env("PATH", &path);
+    run_command(npm)
 }
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
-const END_TO_END: [(&[&str], &str); 2] = [
+const END_TO_END: [(&[&str], &str); 3] = [
     (&["luanti", "openttd", "timers", "archives", "cloud"], "--test-threads=3"),
+    // Two for each of five games, all of which wait to see who comes and goes.
+    (&["seeing"], "--test-threads=10"),
     (&["killed", "bad_input", "full_disk"], "--test-threads=1"),
 ];
 
 /// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
 fn end_to_end() -> Result<()> {
     run("cargo", &["build", "-p", "dormouse", "-p", "control-lambda", "--locked"])?;
+    npm("e2e/players", &["ci", "--ignore-scripts", "--no-audit", "--no-fund"])?;
+    let node = install::node()?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
     run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
     let is_root = nix::unistd::geteuid().is_root();
@@ -72,7 +79,7 @@ fn end_to_end() -> Result<()> {
         let mut command = if is_root { command(&cargo, &[]) } else { command("sudo", &["-n", "-E", &cargo]) };
         command.args(["test", "-p", "e2e", "--locked"]);
         tests.iter().for_each(|test| _ = command.args(["--test", test]));
-        command.args(["--", threads]);
+        command.args(["--", threads]).env("DORMOUSE_NODE", &node);
         run_command(command)?;
     }
     Ok(())

