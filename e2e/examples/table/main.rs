@@ -17,8 +17,8 @@ use e2e::{
     netns::Lab,
     seeing::{
         games::{Game, Server},
-        observer::{NetRaw, Observer, Seen},
-        strangers::{Stranger, Tries},
+        observer::{NetRaw, Observer, Seen, summary},
+        strangers::{Stranger, Tries, half_open_at},
     },
 };
 use record::Recorder;
@@ -72,7 +72,9 @@ fn main() -> Result<()> {
     let waiting = Mutex::new(jobs.collect::<VecDeque<_>>());
     let played = Mutex::new(Vec::new());
     let lane = || {
-        while let Some((game, part)) = locked(&waiting).pop_front() {
+        // Not in the loop's own line, which would keep the queue locked for as long as the job takes.
+        let next = || locked(&waiting).pop_front();
+        while let Some((game, part)) = next() {
             let rows = play(game, part, record.as_deref());
             if let Err(error) = &rows {
                 eprintln!("{}, {part:?}: {error:#}", game.name());
@@ -233,18 +235,21 @@ impl Stage<'_> {
         self.note(what);
         let since = Instant::now();
         let is_ping = matches!(stranger, Stranger::Pings { .. });
+        let half_opens = matches!(stranger, Stranger::HalfOpens);
         let at_work = stranger.begin(self.lab.client(3), self.game, self.lab.server().address);
         self.with.look_for(since, LONG)?;
+        let half_open = half_open_at(self.lab.server(), self.game.port())?;
         let Tries { made, answered } = at_work.end()?;
-        if made == 0 || (is_ping && answered == 0) {
-            bail!("{what}: {made} tries, {answered} answered");
+        if made == 0 || (is_ping && answered == 0) || (half_opens && half_open == 0) {
+            bail!("{what}: {made} tries, {answered} answered, {half_open} half open");
         }
         self.tell(what, since);
         Ok(())
     }
 
     fn tell(&mut self, what: &str, since: Instant) {
-        let [with, without] = [&self.with, &self.without].map(|observer| observer.course(since));
+        let [with, without] =
+            [&self.with, &self.without].map(|observer| summary(&observer.since(since), since));
         self.row(what, with, without);
     }
 

@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The most looks that are kept: one a second for hours.
 const MAX_LOOKS: usize = 20_000;
 
+/// More changes than these are told as shares.
+const MANY_CHANGES: usize = 3;
+
 /// Whether the watchdog may see packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetRaw {
@@ -182,6 +185,25 @@ impl Drop for Observer {
     }
 }
 
+/// Returns in words what `looks` saw: each change, or how often each was seen if there are many changes.
+pub fn summary(looks: &[Look], since: Instant) -> String {
+    let said: Vec<_> = looks.iter().map(Look::to_string).collect();
+    let changes = said.windows(2).filter(|pair| pair.first() != pair.last()).count();
+    if changes <= MANY_CHANGES {
+        return course(looks, since);
+    }
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for said in &said {
+        match counts.iter_mut().find(|(known, _)| known == said) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((said, 1)),
+        }
+    }
+    let parts: Vec<_> =
+        counts.iter().map(|(said, count)| format!("{said} in {count} of {} looks", looks.len())).collect();
+    parts.join("; ")
+}
+
 /// Returns in words what `looks` saw: each change, and how long after `since` it was.
 pub fn course(looks: &[Look], since: Instant) -> String {
     let mut text = String::new();
@@ -248,5 +270,11 @@ mod tests {
             look(3, r#"{"verdict":{"players":0}}"#),
         ];
         assert_eq!(course(&looks, since), "unknown (watched for only … s); 0 after 2 s");
+        assert_eq!(summary(&looks, since), course(&looks, since));
+        let again = [&looks[..], &looks, &looks].concat();
+        assert_eq!(
+            summary(&again, since),
+            "unknown (watched for only … s) in 6 of 12 looks; 0 in 6 of 12 looks"
+        );
     }
 }

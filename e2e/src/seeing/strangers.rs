@@ -4,6 +4,7 @@
 //! can make sure that it was there at all.
 
 use std::{
+    fs,
     io::{ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     sync::{
@@ -35,6 +36,9 @@ const BURST: u16 = 256;
 /// How many connections are held open by one who says nothing.
 const HELD: usize = 5;
 
+/// A half-open connection's state in the kernel's tables.
+const SYN_RECEIVED: &str = "03";
+
 /// What a stranger did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tries {
@@ -61,6 +65,19 @@ pub enum Stranger {
     },
     /// Begins TCP connections and never hears the answer; see [`Namespace::answer_nobody`].
     HalfOpens,
+}
+
+/// Counts the connections to `port` that are half open at the machine `ns`.
+pub fn half_open_at(ns: &Namespace, port: u16) -> Result<usize> {
+    // `/proc/net` would be that of the process, and only this thread is inside.
+    let read = |table| fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
+    let tables = ns.within(|| Ok(["tcp", "tcp6"].map(read).concat()))?;
+    let local = format!(":{port:04X}");
+    let is_so = |line: &&str| {
+        let mut columns = line.split_whitespace().skip(1);
+        columns.next().is_some_and(|at| at.ends_with(&local)) && columns.nth(1) == Some(SYN_RECEIVED)
+    };
+    Ok(tables.lines().filter(is_so).count())
 }
 
 /// A stranger at work. Dropping it ends it.
