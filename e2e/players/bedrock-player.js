@@ -12,11 +12,12 @@ const client = bedrock.createClient({
   skipPing: true,
   connectTimeout: 20_000,
 })
-client.on('join', () => console.log('spawned'))
+const joined = new Promise((resolve) => client.once('join', resolve))
 client.on('kick', (reason) => console.log(`kicked: ${JSON.stringify(reason)}`))
 client.on('error', (error) => console.log(`error: ${error.message}`))
 client.on('close', () => process.exit(0))
-process.on('SIGUSR2', () => {
+process.on('SIGUSR2', async () => {
+  await joined
   setInterval(() => client.write('tick_sync', { request_time: 0n, response_time: 0n }), 50)
 })
 process.on('SIGTERM', () => {
