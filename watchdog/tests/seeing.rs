@@ -26,7 +26,10 @@ const AFTERWARDS_SECONDS: u64 = 60;
 
 #[test]
 fn luanti() -> Result<()> {
-    check("luanti", "games/catalog/luanti.toml", expect![[r#"
+    check(
+        "luanti",
+        "games/catalog/luanti.toml",
+        expect![[r#"
         == players
            0 nobody on; keep
            3 -- nobody has come yet
@@ -49,6 +52,9 @@ fn luanti() -> Result<()> {
          216 -- one's link is cut
          236 -- the last one leaves
          236 1 player; keep
+         256 nobody on; keep
+         275 nobody on; warn
+         295 nobody on; stop (LastLeft)
         == knocks
            0 nobody on; keep
           30 -- scans of all TCP and UDP ports
@@ -75,12 +81,16 @@ fn luanti() -> Result<()> {
          100 -- list pings every 2 s from 20 addresses
          100 nobody on; stop (NeverJoined)
          171 -- list pings every 5 s from 20 addresses
-    "#]])
+    "#]],
+    )
 }
 
 #[test]
 fn openttd() -> Result<()> {
-    check("openttd", "games/catalog/openttd.toml", expect![[r#"
+    check(
+        "openttd",
+        "games/catalog/openttd.toml",
+        expect![[r#"
         == players
            0 nobody on; keep
            2 -- nobody has come yet
@@ -105,30 +115,39 @@ fn openttd() -> Result<()> {
          171 -- one's link is cut
          188 -- the last one leaves
          188 nobody on; keep
+         207 nobody on; warn
+         227 nobody on; stop (LastLeft)
         == knocks
            0 nobody on; keep
            3 -- scans of all TCP and UDP ports
           44 -- TCP: five connections held without a word; UDP: nonsense every 1 s
           80 nobody on; warn
           86 -- half-open TCP
+         100 nobody on; stop (NeverJoined)
         == pings
            0 nobody on; keep
            3 -- list pings every 1 s from one address
           45 -- list pings every 2 s from one address
           80 nobody on; warn
           86 -- list pings every 5 s from one address
+         100 nobody on; stop (NeverJoined)
         == manypings
            0 nobody on; keep
            2 -- list pings every 1 s from 20 addresses
           43 -- list pings every 2 s from 20 addresses
           80 nobody on; warn
           84 -- list pings every 5 s from 20 addresses
-    "#]])
+         100 nobody on; stop (NeverJoined)
+    "#]],
+    )
 }
 
 #[test]
 fn minecraft_java() -> Result<()> {
-    check("java", "e2e/fixtures/minecraft-java.toml", expect![[r#"
+    check(
+        "java",
+        "e2e/fixtures/minecraft-java.toml",
+        expect![[r#"
         == players
            0 nobody on; keep
            5 -- nobody has come yet
@@ -153,30 +172,41 @@ fn minecraft_java() -> Result<()> {
          138 -- one's link is cut
          147 -- the last one leaves
          147 nobody on; keep
+         166 nobody on; warn
+         186 nobody on; stop (LastLeft)
         == knocks
            0 nobody on; keep
            6 -- scans of all TCP and UDP ports
           48 -- TCP: five connections held without a word; UDP: nonsense every 1 s
           80 nobody on; warn
           89 -- half-open TCP
+         100 nobody on; stop (NeverJoined)
         == pings
            0 nobody on; keep
            3 -- list pings every 1 s from one address
           44 -- list pings every 2 s from one address
           80 nobody on; warn
           85 -- list pings every 5 s from one address
+         100 nobody on; stop (NeverJoined)
         == manypings
            0 nobody on; keep
            2 -- list pings every 1 s from 20 addresses
           44 -- list pings every 2 s from 20 addresses
           80 nobody on; warn
           86 -- list pings every 5 s from 20 addresses
-    "#]])
+         100 nobody on; stop (NeverJoined)
+    "#]],
+    )
 }
 
+/// Its players send what RakNet sends by itself, which is less than the game does. Some are seen in fewer than 8 of 30 s and
+/// are missed: after "3rd player joins", and after "killed and back at once".
 #[test]
 fn minecraft_bedrock() -> Result<()> {
-    check("bedrock", "e2e/fixtures/minecraft-bedrock.toml", expect![[r#"
+    check(
+        "bedrock",
+        "e2e/fixtures/minecraft-bedrock.toml",
+        expect![[r#"
         == players
            0 nobody on; keep
            4 -- nobody has come yet
@@ -195,6 +225,9 @@ fn minecraft_bedrock() -> Result<()> {
          278 -- killed and back at once
          318 -- one's link is cut
          319 -- the last one leaves
+         339 nobody on; keep
+         358 nobody on; warn
+         378 nobody on; stop (LastLeft)
         == knocks
            0 nobody on; keep
           35 -- scans of all TCP and UDP ports
@@ -219,12 +252,16 @@ fn minecraft_bedrock() -> Result<()> {
          100 nobody on; stop (NeverJoined)
          103 -- list pings every 2 s from 20 addresses
          174 -- list pings every 5 s from 20 addresses
-    "#]])
+    "#]],
+    )
 }
 
 #[test]
 fn teeworlds() -> Result<()> {
-    check("teeworlds", "e2e/fixtures/teeworlds.toml", expect![[r#"
+    check(
+        "teeworlds",
+        "e2e/fixtures/teeworlds.toml",
+        expect![[r#"
         == players
            0 -- nobody has come yet
            0 nobody on; keep
@@ -249,6 +286,9 @@ fn teeworlds() -> Result<()> {
          210 -- one's link is cut
          230 -- the last one leaves
          230 1 player; keep
+         250 nobody on; keep
+         269 nobody on; warn
+         289 nobody on; stop (LastLeft)
         == knocks
            0 nobody on; keep
           30 -- scans of all TCP and UDP ports
@@ -275,7 +315,8 @@ fn teeworlds() -> Result<()> {
          100 nobody on; stop (NeverJoined)
          101 -- list pings every 2 s from 20 addresses
          172 -- list pings every 5 s from 20 addresses
-    "#]])
+    "#]],
+    )
 }
 
 /// Replays what was recorded at the servers of a game with its catalogue `entry`, and compares what is seen each time that
