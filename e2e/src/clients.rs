@@ -6,6 +6,8 @@
 //! server printed. Needs `minetest` or `openttd` with `openttd-opengfx`, `xvfb`, and `xdotool` to act.
 
 use std::{
+    env,
+    ffi::OsString,
     fs::{self, File},
     io::{BufRead, BufReader},
     net::{IpAddr, SocketAddr},
@@ -147,6 +149,104 @@ impl OpenTtdClient {
     }
 }
 
+/// A player of Teeworlds. Dropping it kills it.
+#[derive(Debug)]
+pub struct TeeworldsClient(Client);
+
+impl TeeworldsClient {
+    /// Starts a client that joins the server at `address` and `port` under `name`; without a namespace, on
+    /// the host.
+    pub fn join(ns: Option<&Namespace>, address: IpAddr, port: u16, name: &str) -> Result<Self> {
+        Client::start(ns, |_| {
+            let mut command = command(ns, "teeworlds");
+            command.args(TEEWORLDS_SETTINGS);
+            command.arg(format!("player_name {name}")).arg(format!("connect {address}:{port}"));
+            Ok(command)
+        })
+        .map(Self)
+        .with_context(|| format!("starting the Teeworlds client of {name}"))
+    }
+
+    /// Says whether `name` has joined, by what the server has printed so far.
+    pub fn joined(name: &str, server_log: &str) -> bool {
+        server_log
+            .lines()
+            .any(|line| line.contains("team_join player='") && line.contains(&format!(":{name}'")))
+    }
+
+    /// Walks for `time`, and returns after it.
+    pub fn act(&self, time: Duration) -> Result<()> {
+        let time = time.as_secs_f32().to_string();
+        self.0.press(&["keydown", "d", "sleep", &time, "keyup", "d"])
+    }
+
+    /// Leaves as a player does who closes the window.
+    pub fn leave(&mut self) -> Result<()> {
+        self.0.leave()
+    }
+
+    /// Ends at once; the server hears nothing of it.
+    pub fn kill(&mut self) -> Result<()> {
+        self.0.kill()
+    }
+}
+
+/// A player of Minecraft without a window, one of the programs in e2e/players. Dropping it kills it.
+#[derive(Debug)]
+pub struct MinecraftClient(Child);
+
+impl MinecraftClient {
+    /// Starts the player's `program` that joins the server at `address` and `port` under `name`.
+    pub fn join(ns: &Namespace, program: &Path, address: IpAddr, port: u16, name: &str) -> Result<Self> {
+        let mut node = command(Some(ns), "node");
+        node.env("PATH", node_path()).arg(program);
+        node.args([&address.to_string(), &port.to_string(), name]);
+        node.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        node.spawn().map(Self).with_context(|| format!("starting the player {name}"))
+    }
+
+    /// Says whether `name` has joined, by what the server has printed so far.
+    pub fn joined(name: &str, server_log: &str) -> bool {
+        let joined = format!("{name} joined");
+        server_log.lines().any(|line| line == joined)
+    }
+
+    /// Acts from now on.
+    pub fn act(&self) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.0.id().try_into()?), Signal::SIGUSR2)?)
+    }
+
+    /// Leaves as a player does who closes the window.
+    pub fn leave(&mut self) -> Result<()> {
+        let ended = end(&mut self.0, Signal::SIGTERM, LEAVE_LIMIT)?;
+        ensure!(ended, "the player has not left in {LEAVE_LIMIT:?}");
+        Ok(())
+    }
+
+    /// Ends at once; the server hears nothing of it but what the kernel says.
+    pub fn kill(&mut self) -> Result<()> {
+        end(&mut self.0, Signal::SIGKILL, LEAVE_LIMIT).map(drop)
+    }
+}
+
+impl Drop for MinecraftClient {
+    fn drop(&mut self) {
+        // Nobody is left to tell, and a failed test should show its own reason.
+        let _ = self.kill();
+    }
+}
+
+/// Returns a PATH with `node` on it: where `DORMOUSE_NODE` says, else where everything is.
+pub fn node_path() -> OsString {
+    let [node, path] = ["DORMOUSE_NODE", "PATH"].map(env::var_os);
+    let mut all = node.unwrap_or_default();
+    if !all.is_empty() {
+        all.push(":");
+    }
+    all.push(path.unwrap_or_else(|| PATH.into()));
+    all
+}
+
 /// A program with a window, and what it needs around it.
 #[derive(Debug)]
 struct Client {
@@ -263,6 +363,17 @@ fn command(ns: Option<&Namespace>, program: &str) -> Command {
     command
 }
 
+const TEEWORLDS_SETTINGS: [&str; 8] = [
+    "gfx_screen_width 320",
+    "gfx_screen_height 240",
+    "gfx_fullscreen 0",
+    "gfx_vsync 0",
+    "gfx_limitfps 1",
+    "gfx_maxfps 30",
+    "snd_enable 0",
+    "cl_skip_start_menu 1",
+];
+
 const LUANTI_SETTINGS: &str = "\
 screen_w = 320
 screen_h = 240
@@ -311,6 +422,13 @@ mod tests {
             "2026-11-21 07:04:57: ACTION[Server]: ann [127.0.0.1] joins game. List of players: ann bea\n";
         assert!(LuantiClient::joined("ann", log));
         assert!(!LuantiClient::joined("bea", log));
+    }
+
+    #[test]
+    fn a_join_is_seen_in_teeworlds_log() {
+        let log = "[2026-11-21 20:09:36][game]: team_join player='0:ann' team=0\n";
+        assert!(TeeworldsClient::joined("ann", log));
+        assert!(!TeeworldsClient::joined("nn", log));
     }
 
     #[test]

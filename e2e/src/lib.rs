@@ -14,3 +14,5 @@ pub mod control;
 pub mod image;
 
 pub mod pod;
+
+pub mod seeing;

@@ -18,7 +18,7 @@ use std::{
     panic::resume_unwind,
     path::{Path, PathBuf},
     process::{self, Command},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -130,16 +130,37 @@ impl Namespace {
     /// Runs `act` on a thread that is inside. A socket that it opens stays inside, whoever uses it then.
     pub fn within<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let inside = || {
-            setns(File::open(self.path())?, CloneFlags::CLONE_NEWNET)
-                .with_context(|| format!("entering {}", self.name))?;
+            enter(&self.path())?;
             act()
         };
         thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| resume_unwind(panic))
     }
 
+    /// Begins to run `act` on a thread of its own that is inside.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> JoinHandle<Result<T>> {
+        let path = self.path();
+        thread::spawn(move || {
+            enter(&path)?;
+            act()
+        })
+    }
+
     /// Gives this machine `address` on its own loopback too.
     pub fn add_local(&self, address: Ipv4Addr) -> Result<()> {
         self.ip(&format!("address add {address}/32 dev lo"))
+    }
+
+    /// Gives this machine `address` on its cable too.
+    pub fn add_address(&self, address: Ipv4Addr) -> Result<()> {
+        self.ip(&format!("address add {address}/24 dev eth0"))
+    }
+
+    /// Sends what this machine has for `address` to nobody's network card: connections from there stay half open.
+    pub fn answer_nobody(&self, address: Ipv4Addr) -> Result<()> {
+        self.ip(&format!("neigh replace {address} lladdr 02:00:00:00:00:01 nud permanent dev eth0"))
     }
 
     /// Drops whatever this machine would send to `address`, silently. What comes from there still arrives.
@@ -169,6 +190,11 @@ impl Drop for Namespace {
             eprintln!("network namespace {} stays behind: {error:#}", self.name);
         }
     }
+}
+
+/// Moves this thread into the namespace at `path`.
+fn enter(path: &Path) -> Result<()> {
+    setns(File::open(path)?, CloneFlags::CLONE_NEWNET).with_context(|| format!("entering {}", path.display()))
 }
 
 /// Removes the namespaces of labs whose process is no more.

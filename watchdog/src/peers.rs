@@ -19,15 +19,16 @@ pub const MAX_PEERS: usize = 4096;
 /// How far back seconds are counted.
 pub const WINDOW_SECONDS: u64 = 30;
 
-/// In how many distinct seconds of the window a player is seen at least. The quietest player measured, idle on Luanti, is
-/// seen in 11 to 14; a list ping every 5 s in 6.
-pub const PLAYER_SECONDS: u32 = 8;
+/// In how many distinct seconds of the window a player is seen at least. The quietest players measured are seen in 6 (idle
+/// on a Bedrock server of `bedrock-protocol`, a datagram every 5 s) and in 11 to 14 (idle on Luanti). A list ping every 5 s
+/// is seen in 6, too, so that a game's own pings have to be known by how they begin; one every 10 s is seen in 3.
+pub const PLAYER_SECONDS: u32 = 5;
 
 /// How long a player may be silent and still count. Leaving late only costs seconds; the quietest player pauses for less.
 pub const SILENCE_SECONDS: u64 = 20;
 
 /// For how long after its first datagram a sender may turn out to be a player: an idle Luanti player takes about 20 s to
-/// be seen in 8 of them.
+/// be seen in 5 of them.
 pub const NEWCOMER_SECONDS: u64 = 25;
 
 /// After this long without a word a newcomer has gone again.
@@ -35,6 +36,10 @@ pub const NEWCOMER_SILENCE_SECONDS: u64 = 10;
 
 /// How long a TCP connection must stand to be a player's: status pings and scans are over sooner.
 pub const CONNECTED_SECONDS: u64 = 5;
+
+/// After how long a connection on which nothing was ever said is somebody's who knocks: a client speaks as soon as it is
+/// connected. Else whoever knocks again and again would never let it be known that nobody plays.
+pub const SPEECHLESS_SECONDS: u64 = 1;
 
 /// After so many segments sent again without an answer the other end of a connection is gone. The first is sent again
 /// after 0.2 s at least, each further one after twice the time: 25 s in all, which a link that hiccups does not take.
@@ -350,6 +355,7 @@ pub struct TcpPeers {
     /// The connections of the last sample, and when each was first seen.
     known: BTreeMap<SocketAddr, (Connection, u64)>,
     sampled_at: u64,
+    began_at: Option<u64>,
 }
 
 impl TcpPeers {
@@ -366,7 +372,8 @@ impl TcpPeers {
         }
         new.truncate(MAX_PEERS.saturating_sub(still.len()));
         still.extend(new.into_iter().map(|connection| (connection.peer, (connection, at_second))));
-        *self = Self { known: still, sampled_at: at_second };
+        let began_at = self.began_at.or(Some(at_second));
+        *self = Self { known: still, sampled_at: at_second, began_at };
     }
 
     /// Returns how many players there were in the last sample.
@@ -375,8 +382,15 @@ impl TcpPeers {
     }
 
     /// Returns how many connections of the last sample came so lately that they may yet turn out to be players.
+    ///
+    /// One that no sample before it had is not among them: a list ping is over by the next, and there may be one for each.
+    /// Before the first sample nobody looked, so whoever is in it may have been there for long.
     pub fn newcomers(&self) -> u32 {
-        self.count(Standing::New)
+        let is_so = |(connection, since): &(Connection, u64)| {
+            let was_seen = *since < self.sampled_at || self.began_at == Some(*since);
+            was_seen && self.standing(connection, *since) == Standing::New
+        };
+        self.known.values().map(|known| u32::from(is_so(known))).sum()
     }
 
     /// Returns the connections of the last sample, in the order of their addresses.
@@ -397,12 +411,13 @@ impl TcpPeers {
     }
 
     fn standing(&self, connection: &Connection, since: u64) -> Standing {
+        let stands_for = self.sampled_at.saturating_sub(since);
         if connection.retransmits >= DEAD_RETRANSMITS {
             Standing::Dead
-        } else if self.sampled_at.saturating_sub(since) < CONNECTED_SECONDS {
-            Standing::New
-        } else if connection.received == Some(0) {
+        } else if connection.received == Some(0) && stands_for >= SPEECHLESS_SECONDS {
             Standing::Mute
+        } else if stands_for < CONNECTED_SECONDS {
+            Standing::New
         } else {
             Standing::Player
         }
@@ -420,7 +435,7 @@ mod tests {
     #[test]
     fn an_idle_player_counts_and_a_list_ping_does_not() {
         let idle = (0..60).filter(|s| s % 30 < 3 || s % 3 == 0);
-        let pings = (0..60).step_by(5);
+        let pings = (0..60).step_by(10);
         let seen = idle.map(|s| (s, 1)).chain(pings.map(|s| (s, 2)));
         check(
             seen,
@@ -447,18 +462,18 @@ mod tests {
         assert_eq!(newcomers(&[0], 1), 0, "one second may be a scan");
         assert_eq!(newcomers(&[0, 1], 1), 1);
         assert_eq!(newcomers(&[0, 1], 11), 0, "it has gone again");
-        assert_eq!(newcomers(&[0, 5, 10, 15, 20], 20), 1);
-        assert_eq!(newcomers(&[0, 5, 10, 15, 20, 25], 25), 0, "a list ping that goes on is none");
+        assert_eq!(newcomers(&[0, 8, 16, 24], 24), 1);
+        assert_eq!(newcomers(&[0, 8, 16, 24, 32], 32), 0, "a list ping that goes on is none");
         assert_eq!(newcomers(&[0, 1, 2, 3, 4, 5, 6, 7], 7), 0, "it is a player");
         assert_eq!(newcomers(&[0, 1, 60, 61], 61), 1, "it came back after a whole window");
     }
 
     #[test]
     fn many_datagrams_in_few_seconds_are_no_player() {
-        let burst = (0..7).flat_map(|s| [(s, 1); 1000]);
+        let burst = (0..4).flat_map(|s| [(s, 1); 1000]);
         check(
             burst,
-            6,
+            3,
             expect![[r#"
                 203.0.113.1:50214: too new to tell; seen in 7 of 30 s, last 0 s ago
                 0 players
@@ -467,10 +482,10 @@ mod tests {
     }
 
     #[test]
-    fn the_eighth_second_makes_a_player() {
+    fn the_fifth_second_makes_a_player() {
         check(
-            (0..8).map(|s| (s, 1)),
-            7,
+            (0..5).map(|s| (s, 1)),
+            4,
             expect![[r#"
                 203.0.113.1:50214: player; seen in 8 of 30 s, last 0 s ago
                 1 players
@@ -481,8 +496,8 @@ mod tests {
     #[test]
     fn seconds_outside_the_window_do_not_add_up() {
         check(
-            (0..8).map(|s| (s * 5, 1)),
-            35,
+            (0..8).map(|s| (s * 8, 1)),
+            56,
             expect![[r#"
                 203.0.113.1:50214: no player; seen in 6 of 30 s, last 0 s ago
                 0 players
@@ -634,9 +649,9 @@ mod tests {
         let first = play(0..20, 1000);
         assert_eq!(first.players(25), 1);
         assert_eq!(play(25..26, 1001).players(26), 1, "one datagram is nobody yet");
-        assert_eq!(play(26..30, 1001).newcomers(30), 1);
-        assert_eq!(play(30..32, 1001).players(32), 0, "both: the first has gone and the second is new");
-        assert_eq!(play(32..35, 1001).players(35), 1);
+        assert_eq!(play(26..28, 1001).newcomers(28), 1);
+        assert_eq!(play(28..29, 1001).players(29), 0, "both: the first has gone and the second is new");
+        assert_eq!(play(29..35, 1001).players(35), 1);
         let both = play(35..60, 1001);
         assert_eq!(both.players(60), 1);
         play(60..70, 1002);
@@ -697,6 +712,19 @@ mod tests {
     }
 
     #[test]
+    fn pings_that_are_over_by_the_next_sample_do_not_hide_that_nobody_plays() {
+        let mut peers = TcpPeers::default();
+        let mut newcomers = |second, n| {
+            peers.sample(second, [connection(n)]);
+            peers.newcomers()
+        };
+        assert_eq!(newcomers(0, 1), 1, "it may have been there for long");
+        assert_eq!((newcomers(1, 2), newcomers(2, 3)), (0, 0));
+        assert_eq!(newcomers(3, 3), 1, "it stays");
+        assert_eq!(newcomers(7, 3), 0, "it is a player");
+    }
+
+    #[test]
     fn a_flood_of_connections_cannot_push_a_player_out() {
         let mut peers = TcpPeers::default();
         peers.sample(0, [connection(u32::MAX)]);
@@ -716,6 +744,8 @@ mod tests {
             peers.rows(second).map(|row| row.standing).collect::<Vec<_>>()
         };
         assert_eq!(at(0, |c| c.received = Some(0)), [Standing::New]);
+        assert_eq!(at(1, |c| c.received = Some(0)), [Standing::Mute]);
+        assert_eq!(at(2, |c| c.received = Some(1)), [Standing::New], "it is a slow one");
         assert_eq!(at(9, |c| c.received = Some(0)), [Standing::Mute]);
         assert_eq!(at(10, |c| c.received = Some(1)), [Standing::Player]);
         assert_eq!(at(11, |c| c.received = None), [Standing::Player], "it is not known");

@@ -71,7 +71,7 @@ struct Evening {
     scans: Vec<u64>,
     /// Every how many seconds a list is brought up to date, and whether the query is known as one.
     ping: Option<(u64, Kind)>,
-    /// Whether that comes from one port. More often than every 5 s it then cannot be told from a player who stands still,
+    /// Whether that comes from one port. More often than every 10 s it then cannot be told from a player who stands still,
     /// unless it is known as a query.
     keeps_port: bool,
 }
@@ -106,7 +106,7 @@ impl Evening {
         let failures = spans(&mut random, 3, 2 * LAST_LEFT);
         let scans = (0..random.below(30)).map(|_| random.below(CAP)).collect();
         let kind = if random.one_in(2) { Kind::Query } else { Kind::Play };
-        let ping = random.one_in(2).then(|| ([1, 2, 5][random.below(3) as usize], kind));
+        let ping = random.one_in(2).then(|| ([1, 2, 10][random.below(3) as usize], kind));
         let keeps_port = random.one_in(2);
         Self { random, protocol, stays, lags, pauses, failures, scans, ping, keeps_port }
     }
@@ -198,7 +198,7 @@ impl Evening {
             (0..3).for_each(|n| say(peer(1000 + n, 55_555), Kind::Play));
         }
         if let Some((every, kind)) = self.ping.filter(|(every, _)| now.is_multiple_of(*every)) {
-            let keeps_port = self.keeps_port && (every == 5 || kind == Kind::Query);
+            let keeps_port = self.keeps_port && (every == 10 || kind == Kind::Query);
             say(peer(2000, 1024 + if keeps_port { 0 } else { now % 60_000 } as u16), kind);
         }
         sent

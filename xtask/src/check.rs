@@ -53,7 +53,7 @@ pub(crate) fn test() -> Result<()> {
 /// which install themselves below target/ the first time (`cdk/lint`).
 fn infrastructure() -> Result<()> {
     let bin = install::node()?;
-    install::cdk(&Ground::at(&root())?, &bin)?;
+    install::modules(&Ground::at(&root())?, &bin, "cdk")?;
     for script in ["check", "lint"] {
         let mut npm = command("npm", &["run", script]);
         npm.current_dir(root().join("cdk")).env("PATH", path_with(&bin)?);
@@ -67,14 +67,18 @@ fn infrastructure() -> Result<()> {
 }
 
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
-const END_TO_END: [(&[&str], &str); 2] = [
+const END_TO_END: [(&[&str], &str); 3] = [
     (&["luanti", "openttd", "timers", "archives", "containers", "cloud", "doctor"], "--test-threads=3"),
+    // Two for each of five games, all of which wait to see who comes and goes.
+    (&["seeing"], "--test-threads=10"),
     (&["killed", "bad_input", "full_disk"], "--test-threads=1"),
 ];
 
 /// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
 fn end_to_end() -> Result<()> {
     run("cargo", &["build", "-p", "dormouse", "-p", "watchdog", "-p", "control-lambda", "--locked"])?;
+    let node = install::node()?;
+    install::modules(&Ground::at(&root())?, &node, "e2e/players")?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
     run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
     let is_root = nix::unistd::geteuid().is_root();
@@ -88,7 +92,7 @@ fn end_to_end() -> Result<()> {
         let mut command = if is_root { command(&cargo, &[]) } else { command("sudo", &["-n", "-E", &cargo]) };
         command.args(["test", "-p", "e2e", "--locked"]);
         tests.iter().for_each(|test| _ = command.args(["--test", test]));
-        command.args(["--", threads]);
+        command.args(["--", threads]).env("DORMOUSE_NODE", &node);
         run_command(command)?;
     }
     Ok(())

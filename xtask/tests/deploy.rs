@@ -215,7 +215,7 @@ fn a_first_deployment_does_each_step_in_its_order() {
     let ran = stage.deploy(&["--yes"]);
     stage.assert_nothing_leaked(&ran);
     ran.check(0, &expect![[r#"
-        from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules
+        from npm, what cdk/package-lock.json pins will be installed into cdk/node_modules
 
         $ npm ci --no-audit --no-fund
 
@@ -439,7 +439,7 @@ fn everything_that_is_missing_is_said_at_once() {
     let ran = stage.deploy(&["--yes"]);
     assert_eq!(ran.changes(), Vec::<&str>::new());
     ran.check(1, &expect![[r#"
-        from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules
+        from npm, what cdk/package-lock.json pins will be installed into cdk/node_modules
 
         $ npm ci --no-audit --no-fund
 
@@ -461,7 +461,7 @@ fn an_account_that_is_not_the_configurations_is_refused() {
     let ran = stage.deploy(&["--yes"]);
     assert_eq!(ran.changes(), Vec::<&str>::new());
     ran.check(1, &expect![[r#"
-        from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules
+        from npm, what cdk/package-lock.json pins will be installed into cdk/node_modules
 
         $ npm ci --no-audit --no-fund
 
@@ -487,7 +487,7 @@ fn a_game_whose_licence_nobody_accepted_or_that_has_no_dockerfile_is_missing() {
     let ran = stage.deploy(&["--yes"]);
     assert_eq!(ran.changes(), Vec::<&str>::new());
     ran.check(1, &expect![[r#"
-        from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules
+        from npm, what cdk/package-lock.json pins will be installed into cdk/node_modules
 
         $ npm ci --no-audit --no-fund
 
@@ -646,7 +646,7 @@ fn a_dry_run_shows_the_steps_and_does_none() {
         ran.calls
     );
     ran.check(0, &expect![[r#"
-        from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules
+        from npm, what cdk/package-lock.json pins will be installed into cdk/node_modules
 
         $ npm ci --no-audit --no-fund
         what would be done for `dormouse` in eu-central-1 of account 111122223333:
@@ -688,7 +688,7 @@ fn taking_it_down_keeps_the_worlds_and_says_where_they_are() {
     let stage = deployed();
     let ran = stage.run(&["destroy", "--yes", "dormouse"]);
     ran.check(0, &expect![[r#"
-        from npm, the AWS CDK and what cdk/package-lock.json pins will be installed into cdk/node_modules
+        from npm, what cdk/package-lock.json pins will be installed into cdk/node_modules
 
         $ npm ci --no-audit --no-fund
         `dormouse` in eu-central-1 of account 111122223333 will be taken down: the functions, the queue, the cluster, the network.
