@@ -139,7 +139,7 @@ mod tests {
                 said.push((second, evidence));
             }
         }
-        expect![[r#"[(0, "nobody on"), (1, "players unknown: 1 too new to tell"), (7, "1 player"), (29, "nobody on")]"#]]
+        expect![[r#"[(0, "nobody on"), (1, "players unknown: 1 too new to tell"), (4, "1 player"), (29, "nobody on")]"#]]
             .assert_eq(&format!("{said:?}"));
     }
 }

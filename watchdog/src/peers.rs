@@ -442,7 +442,7 @@ mod tests {
             60,
             expect![[r#"
                 203.0.113.1:50214: player; seen in 11 of 30 s, last 3 s ago
-                203.0.113.2:50214: no player; seen in 5 of 30 s, last 5 s ago
+                203.0.113.2:50214: no player; seen in 2 of 30 s, last 10 s ago
                 1 players
             "#]],
         );
@@ -475,7 +475,7 @@ mod tests {
             burst,
             3,
             expect![[r#"
-                203.0.113.1:50214: too new to tell; seen in 7 of 30 s, last 0 s ago
+                203.0.113.1:50214: too new to tell; seen in 4 of 30 s, last 0 s ago
                 0 players
             "#]],
         );
@@ -487,7 +487,7 @@ mod tests {
             (0..5).map(|s| (s, 1)),
             4,
             expect![[r#"
-                203.0.113.1:50214: player; seen in 8 of 30 s, last 0 s ago
+                203.0.113.1:50214: player; seen in 5 of 30 s, last 0 s ago
                 1 players
             "#]],
         );
@@ -499,7 +499,7 @@ mod tests {
             (0..8).map(|s| (s * 8, 1)),
             56,
             expect![[r#"
-                203.0.113.1:50214: no player; seen in 6 of 30 s, last 0 s ago
+                203.0.113.1:50214: no player; seen in 4 of 30 s, last 0 s ago
                 0 players
             "#]],
         );

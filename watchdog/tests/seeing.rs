@@ -30,58 +30,58 @@ fn luanti() -> Result<()> {
         "luanti",
         "games/catalog/luanti.toml",
         expect![[r#"
-        == players
-           0 nobody on; keep
-           3 -- nobody has come yet
-          32 players unknown: packet peers: too new to tell; keep
-          33 -- 1st player joins
-          41 1 player; keep
-          47 -- 2nd player joins
-          50 2 players; keep
-          55 -- 3rd player joins
-          59 3 players; keep
-          60 -- one leaves
-          80 -- two stand still for 40 s
-          80 2 players; keep
-         120 -- they act
-         141 -- one is killed (SIGKILL)
-         159 1 player; keep
-         161 -- and joins again from a new port
-         177 -- killed and back at once
-         185 2 players; keep
-         216 -- one's link is cut
-         236 -- the last one leaves
-         236 1 player; keep
-         256 nobody on; keep
-         275 nobody on; warn
-         295 nobody on; stop (LastLeft)
-        == knocks
-           0 nobody on; keep
-          30 -- scans of all TCP and UDP ports
-          42 players unknown: packet peers: too new to tell; keep
-          52 nobody on; keep
-          56 players unknown: packet peers: too new to tell; keep
-          57 nobody on; keep
-          91 nobody on; warn
-          99 -- TCP: five connections held without a word; UDP: nonsense every 1 s
-         100 players unknown: packet peers: too new to tell; keep
-         124 nobody on; warn
-         135 nobody on; stop (NeverJoined)
-        == pings
-           0 nobody on; keep
-          30 -- list pings every 1 s from one address
-          80 nobody on; warn
-         100 nobody on; stop (NeverJoined)
-         101 -- list pings every 2 s from one address
-         171 -- list pings every 5 s from one address
-        == manypings
-           0 nobody on; keep
-          30 -- list pings every 1 s from 20 addresses
-          80 nobody on; warn
-         100 -- list pings every 2 s from 20 addresses
-         100 nobody on; stop (NeverJoined)
-         171 -- list pings every 5 s from 20 addresses
-    "#]],
+            == players
+               0 nobody on; keep
+               3 -- nobody has come yet
+              32 players unknown: packet peers: too new to tell; keep
+              33 -- 1st player joins
+              36 1 player; keep
+              47 -- 2nd player joins
+              47 2 players; keep
+              55 -- 3rd player joins
+              56 3 players; keep
+              60 -- one leaves
+              80 -- two stand still for 40 s
+              80 2 players; keep
+             120 -- they act
+             141 -- one is killed (SIGKILL)
+             159 1 player; keep
+             161 -- and joins again from a new port
+             177 -- killed and back at once
+             179 2 players; keep
+             216 -- one's link is cut
+             236 -- the last one leaves
+             236 1 player; keep
+             256 nobody on; keep
+             275 nobody on; warn
+             295 nobody on; stop (LastLeft)
+            == knocks
+               0 nobody on; keep
+              30 -- scans of all TCP and UDP ports
+              42 players unknown: packet peers: too new to tell; keep
+              52 nobody on; keep
+              56 players unknown: packet peers: too new to tell; keep
+              57 nobody on; keep
+              91 nobody on; warn
+              99 -- TCP: five connections held without a word; UDP: nonsense every 1 s
+             100 players unknown: packet peers: too new to tell; keep
+             124 nobody on; warn
+             135 nobody on; stop (NeverJoined)
+            == pings
+               0 nobody on; keep
+              30 -- list pings every 1 s from one address
+              80 nobody on; warn
+             100 nobody on; stop (NeverJoined)
+             101 -- list pings every 2 s from one address
+             171 -- list pings every 5 s from one address
+            == manypings
+               0 nobody on; keep
+              30 -- list pings every 1 s from 20 addresses
+              80 nobody on; warn
+             100 -- list pings every 2 s from 20 addresses
+             100 nobody on; stop (NeverJoined)
+             171 -- list pings every 5 s from 20 addresses
+        "#]],
     )
 }
 
@@ -207,52 +207,58 @@ fn minecraft_bedrock() -> Result<()> {
         "bedrock",
         "e2e/fixtures/minecraft-bedrock.toml",
         expect![[r#"
-        == players
-           0 nobody on; keep
-           4 -- nobody has come yet
-          36 -- 1st player joins
-          37 players unknown: packet peers: too new to tell; keep
-          52 1 player; keep
-          61 -- 2nd player joins
-          77 2 players; keep
-          88 -- 3rd player joins
-         159 -- one leaves
-         179 -- two stand still for 40 s
-         220 -- they act
-         240 -- one is killed (SIGKILL)
-         260 1 player; keep
-         261 -- and joins again from a new port
-         278 -- killed and back at once
-         318 -- one's link is cut
-         319 -- the last one leaves
-         339 nobody on; keep
-         358 nobody on; warn
-         378 nobody on; stop (LastLeft)
-        == knocks
-           0 nobody on; keep
-          35 -- scans of all TCP and UDP ports
-          49 players unknown: packet peers: too new to tell; keep
-          59 nobody on; keep
-          90 nobody on; warn
-         103 -- TCP: five connections held without a word; UDP: nonsense every 1 s
-         104 players unknown: packet peers: too new to tell; keep
-         128 nobody on; warn
-         134 nobody on; stop (NeverJoined)
-        == pings
-           0 nobody on; keep
-          32 -- list pings every 1 s from one address
-          80 nobody on; warn
-         100 nobody on; stop (NeverJoined)
-         104 -- list pings every 2 s from one address
-         175 -- list pings every 5 s from one address
-        == manypings
-           0 nobody on; keep
-          32 -- list pings every 1 s from 20 addresses
-          80 nobody on; warn
-         100 nobody on; stop (NeverJoined)
-         103 -- list pings every 2 s from 20 addresses
-         174 -- list pings every 5 s from 20 addresses
-    "#]],
+            == players
+               0 nobody on; keep
+               4 -- nobody has come yet
+              36 -- 1st player joins
+              37 players unknown: packet peers: too new to tell; keep
+              46 1 player; keep
+              61 -- 2nd player joins
+              71 2 players; keep
+              88 -- 3rd player joins
+             108 3 players; keep
+             159 -- one leaves
+             178 2 players; keep
+             179 -- two stand still for 40 s
+             220 -- they act
+             240 -- one is killed (SIGKILL)
+             260 1 player; keep
+             261 -- and joins again from a new port
+             272 2 players; keep
+             278 -- killed and back at once
+             283 1 player; keep
+             298 2 players; keep
+             318 -- one's link is cut
+             319 -- the last one leaves
+             338 1 player; keep
+             339 nobody on; keep
+             358 nobody on; warn
+             378 nobody on; stop (LastLeft)
+            == knocks
+               0 nobody on; keep
+              35 -- scans of all TCP and UDP ports
+              49 players unknown: packet peers: too new to tell; keep
+              59 nobody on; keep
+              90 nobody on; warn
+             103 -- TCP: five connections held without a word; UDP: nonsense every 1 s
+             104 players unknown: packet peers: too new to tell; keep
+             128 nobody on; warn
+             134 nobody on; stop (NeverJoined)
+            == pings
+               0 nobody on; keep
+              32 -- list pings every 1 s from one address
+              80 nobody on; warn
+             100 nobody on; stop (NeverJoined)
+             104 -- list pings every 2 s from one address
+             175 -- list pings every 5 s from one address
+            == manypings
+               0 nobody on; keep
+              32 -- list pings every 1 s from 20 addresses
+              80 nobody on; warn
+             100 nobody on; stop (NeverJoined)
+             103 -- list pings every 2 s from 20 addresses
+             174 -- list pings every 5 s from 20 addresses
+        "#]],
     )
 }
 
@@ -262,60 +268,60 @@ fn teeworlds() -> Result<()> {
         "teeworlds",
         "e2e/fixtures/teeworlds.toml",
         expect![[r#"
-        == players
-           0 -- nobody has come yet
-           0 nobody on; keep
-          32 players unknown: packet peers: too new to tell; keep
-          33 -- 1st player joins
-          38 1 player; keep
-          42 -- 2nd player joins
-          47 2 players; keep
-          55 -- 3rd player joins
-          59 3 players; keep
-          60 -- one leaves
-          80 -- two stand still for 40 s
-          80 2 players; keep
-         120 -- they act
-         141 -- one is killed (SIGKILL)
-         161 1 player; keep
-         163 -- and joins again from a new port
-         169 2 players; keep
-         171 -- killed and back at once
-         171 1 player; keep
-         182 2 players; keep
-         210 -- one's link is cut
-         230 -- the last one leaves
-         230 1 player; keep
-         250 nobody on; keep
-         269 nobody on; warn
-         289 nobody on; stop (LastLeft)
-        == knocks
-           0 nobody on; keep
-          30 -- scans of all TCP and UDP ports
-          40 players unknown: packet peers: too new to tell; keep
-          50 nobody on; keep
-          52 players unknown: packet peers: too new to tell; keep
-          55 nobody on; keep
-          93 nobody on; warn
-          97 -- TCP: five connections held without a word; UDP: nonsense every 1 s
-          98 players unknown: packet peers: too new to tell; keep
-         122 nobody on; warn
-         137 nobody on; stop (NeverJoined)
-        == pings
-           0 nobody on; keep
-          30 -- list pings every 1 s from one address
-          80 nobody on; warn
-         100 nobody on; stop (NeverJoined)
-         101 -- list pings every 2 s from one address
-         172 -- list pings every 5 s from one address
-        == manypings
-           0 nobody on; keep
-          30 -- list pings every 1 s from 20 addresses
-          80 nobody on; warn
-         100 nobody on; stop (NeverJoined)
-         101 -- list pings every 2 s from 20 addresses
-         172 -- list pings every 5 s from 20 addresses
-    "#]],
+            == players
+               0 -- nobody has come yet
+               0 nobody on; keep
+              32 players unknown: packet peers: too new to tell; keep
+              33 -- 1st player joins
+              35 1 player; keep
+              42 -- 2nd player joins
+              44 2 players; keep
+              55 -- 3rd player joins
+              56 3 players; keep
+              60 -- one leaves
+              80 -- two stand still for 40 s
+              80 2 players; keep
+             120 -- they act
+             141 -- one is killed (SIGKILL)
+             161 1 player; keep
+             163 -- and joins again from a new port
+             166 2 players; keep
+             171 -- killed and back at once
+             171 1 player; keep
+             182 2 players; keep
+             210 -- one's link is cut
+             230 -- the last one leaves
+             230 1 player; keep
+             250 nobody on; keep
+             269 nobody on; warn
+             289 nobody on; stop (LastLeft)
+            == knocks
+               0 nobody on; keep
+              30 -- scans of all TCP and UDP ports
+              40 players unknown: packet peers: too new to tell; keep
+              50 nobody on; keep
+              52 players unknown: packet peers: too new to tell; keep
+              55 nobody on; keep
+              93 nobody on; warn
+              97 -- TCP: five connections held without a word; UDP: nonsense every 1 s
+              98 players unknown: packet peers: too new to tell; keep
+             122 nobody on; warn
+             137 nobody on; stop (NeverJoined)
+            == pings
+               0 nobody on; keep
+              30 -- list pings every 1 s from one address
+              80 nobody on; warn
+             100 nobody on; stop (NeverJoined)
+             101 -- list pings every 2 s from one address
+             172 -- list pings every 5 s from one address
+            == manypings
+               0 nobody on; keep
+              30 -- list pings every 1 s from 20 addresses
+              80 nobody on; warn
+             100 nobody on; stop (NeverJoined)
+             101 -- list pings every 2 s from 20 addresses
+             172 -- list pings every 5 s from 20 addresses
+        "#]],
     )
 }
 

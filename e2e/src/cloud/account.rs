@@ -219,6 +219,8 @@ pub fn dead_letters(moto: &Moto) -> Result<u64> {
 /// Returns what `cdk deploy --outputs-file` writes of a deployment whose front door is at `url`.
 pub fn outputs(moto: &Moto, url: &str) -> Result<Value> {
     let dead = call(moto, "AmazonSQS.GetQueueUrl", &json!({ "QueueName": DEAD }))?;
+    let mut template = named()?;
+    template.learn(QUEUE, queue_url(moto));
     Ok(json!({
         "dormouse-stateful": {
             "TableName": TABLE, "BucketName": bucket(), "FileSystemId": "fs-0123456789abcdef0",
@@ -227,7 +229,7 @@ pub fn outputs(moto: &Moto, url: &str) -> Result<Value> {
             "FrontDoorUrl": format!("{url}/"),
             "InteractionsEndpoint": format!("{url}/discord/interactions"),
             "QueueUrl": queue_url(moto), "DeadLetterUrl": dead["QueueUrl"],
-            "ClusterName": cluster()?, "ParameterPath": parameters(&named()?)?,
+            "ClusterName": cluster()?, "ParameterPath": parameters(&template)?,
         },
     }))
 }
