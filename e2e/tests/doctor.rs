@@ -32,21 +32,21 @@ fn nothing_is_wrong_with_an_account_as_a_deployment_leaves_it() {
     check(
         &account.patient(),
         expect![[r#"
-        ok   credentials: of account 123456789012, for dormouse in us-east-1
-        ok   secrets: all three are in Parameter Store below /dormouse
-        ok   table: dormouse-worlds is active, with its index, and can be restored to any moment of 35 days
-        ok   queue: 0 messages waiting; each is given out 20 times before it is put aside
-        ok   dead letters: there are none
-        ok   cluster: dormouse is active
-        ok   game luanti: dormouse-luanti:1, 0.5 cores, 1024 MiB, image 1
-        ok   erasure: dormouse-erase:1, 0.5 cores, 1024 MiB, image 1
-        ok   tasks: none runs
-        ok   bucket: dormouse-archives can be reached
-        ok   front door: https://front.door knows its token, and reaches the table: 0 worlds
-        ok   interactions: a wrong signature is sent away
-        ok   Discord: interactions are sent to this deployment
-        ok   Discord: the commands are registered in guild 1200000000000000002
-        (0)"#]],
+            ok   credentials: of account 123456789012, for dormouse in eu-central-1
+            ok   secrets: all three are in Parameter Store below /dormouse
+            ok   table: WorldsTable is active, with its index, and can be restored to any moment of 35 days
+            ok   queue: 0 messages waiting; each is given out 20 times before it is put aside
+            ok   dead letters: there are none
+            ok   cluster: dormouse is active
+            ok   game luanti: dormouse-luanti:1, 0.5 cores, 1024 MiB, image content
+            ok   erasure: dormouse-erase:1, 0.25 cores, 512 MiB, image content
+            ok   tasks: none runs
+            ok   bucket: archivesbucket can be reached
+            ok   front door: https://front.door knows its token, and reaches the table: 0 worlds
+            ok   interactions: a wrong signature is sent away
+            ok   Discord: interactions are sent to this deployment
+            ok   Discord: the commands are registered in guild 1200000000000000002
+            (0)"#]],
     );
 }
 
@@ -85,13 +85,14 @@ fn a_table_without_its_index_and_without_a_way_back_is_told() {
     let patient = account.patient();
     let dynamodb =
         |action: &str, request: Value| account.call(&format!("DynamoDB_20120810.{action}"), &request);
+    dynamodb("UpdateTable", json!({ "TableName": TABLE, "DeletionProtectionEnabled": false }));
     dynamodb("DeleteTable", json!({ "TableName": TABLE }));
     amiss(
         &patient,
         expect![[r#"
-        BAD  table: dormouse-worlds is not there: are region and outputs right? Else deploy
-        dormouse: something is wrong
-        (1)"#]],
+            BAD  table: WorldsTable is not there: are region and outputs right? Else deploy
+            dormouse: something is wrong
+            (1)"#]],
     );
     let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
@@ -106,10 +107,10 @@ fn a_table_without_its_index_and_without_a_way_back_is_told() {
     amiss(
         &patient,
         expect![[r#"
-        BAD  table: dormouse-worlds has no index unsettled, so that no sweep finds anything: deploy again
-        weak table: dormouse-worlds cannot be restored to an earlier moment: deploy again, which turns it on
-        dormouse: something is wrong
-        (1)"#]],
+            BAD  table: WorldsTable has no index unsettled, so that no sweep finds anything: deploy again
+            weak table: WorldsTable cannot be restored to an earlier moment: deploy again, which turns it on
+            dormouse: something is wrong
+            (1)"#]],
     );
 }
 
@@ -147,16 +148,18 @@ fn dead_letters_and_a_queue_without_them_are_told() {
 fn a_game_without_its_task_definition_and_one_of_another_size_are_told() {
     let account = Account::new();
     let patient = account.patient();
+    let gone = json!({ "taskDefinition": "dormouse-valheim:1" });
+    account.call("AmazonEC2ContainerServiceV20141113.DeregisterTaskDefinition", &gone);
     let games = "games = [\"luanti\", \"valheim\"]\n[sizes.luanti]\ncpu = 1024\nmemory_mib = 2048\n";
     let configuration = std::fs::read_to_string(patient.path("dormouse.toml")).unwrap();
     patient.write("dormouse.toml", &configuration.replace("games = [\"luanti\"]\n", games)).unwrap();
     amiss(
         &patient,
         expect![[r#"
-        BAD  game luanti: dormouse-luanti:1 has 512 CPU units and 1024 MiB, and the configuration 1024 and 2048: deploy again
-        BAD  game valheim: there is no task definition dormouse-valheim: deploy this configuration
-        dormouse: 2 things are wrong
-        (1)"#]],
+            BAD  game luanti: dormouse-luanti:1 has 512 CPU units and 1024 MiB, and the configuration 1024 and 2048: deploy again
+            BAD  game valheim: dormouse-valheim:1 is not active: deploy again
+            dormouse: 2 things are wrong
+            (1)"#]],
     );
 }
 
@@ -271,13 +274,13 @@ fn without_outputs_and_configuration_it_says_what_was_not_looked_at() {
     let mut command = patient.dormouse(&["doctor", "--aws", "--region", account::REGION]).unwrap();
     command.args(["--discord-url", &Discord::base(account.discord.address)]);
     expect![[r#"
-        ok   credentials: of account 123456789012, for dormouse in us-east-1
+        ok   credentials: of account 123456789012, for dormouse in eu-central-1
         weak outputs: not given, so that much cannot be looked at: `npx cdk deploy --all --outputs-file outputs.json` writes them (and deploys nothing if nothing has changed), and --outputs outputs.json reads them
         ok   secrets: all three are in Parameter Store below /dormouse
         weak table: not looked at: its name is the output TableName, and --outputs gives none
         weak queue: not looked at: its name is the output QueueUrl, and --outputs gives none
         ok   cluster: dormouse is active
-        ok   erasure: dormouse-erase:1, 0.5 cores, 1024 MiB, image 1
+        ok   erasure: dormouse-erase:1, 0.25 cores, 512 MiB, image content
         ok   tasks: none runs
         weak bucket: not looked at: its name is the output BucketName, and --outputs gives none
         weak front door: not looked at: its name is the output FrontDoorUrl, and --outputs gives none

@@ -15,6 +15,9 @@ pub const REGION: &str = "eu-central-1";
 /// The account's number in the emulators.
 pub const ACCOUNT: &str = "123456789012";
 
+/// That of the account which the template is made for.
+pub const TEMPLATES_ACCOUNT: &str = "111122223333";
+
 /// The logical id of the table, which is its name here.
 pub const TABLE: &str = "WorldsTable";
 
@@ -168,6 +171,11 @@ impl<'a> Account<'a> {
                 {
                     efs.insert("fileSystemId".into(), id);
                 }
+            }
+            // Its images are in the account that the template was made for.
+            for container in definition["containerDefinitions"].as_array_mut().into_iter().flatten() {
+                let image = container["image"].as_str().context("a container without an image")?;
+                container["image"] = json!(image.replace(TEMPLATES_ACCOUNT, ACCOUNT));
             }
             call(self.moto, &format!("{ECS}.RegisterTaskDefinition"), &definition)?;
         }

@@ -359,7 +359,7 @@ impl Cloud {
         };
         let all = self.moto.needed()?.into_iter().chain(self.watch.needed());
         let lines = all.filter(|one| one.caller == function.id()).map(|one| line(&one));
-        Ok(lines.map(|line| line.replace(account::ACCOUNT, "111122223333")).collect())
+        Ok(lines.map(|line| line.replace(account::ACCOUNT, account::TEMPLATES_ACCOUNT)).collect())
     }
 
     /// Returns everything that the two functions have printed.
