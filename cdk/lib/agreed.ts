@@ -21,7 +21,7 @@ export const WATCHDOG = 'watchdog';
 export type GameStart = 'by-watchdog' | 'by-container';
 
 /** What holds now. */
-export const GAME_START: GameStart = 'by-watchdog';
+export const GAME_START: GameStart = 'by-container';
 
 /** The game's container where it has one of its own. */
 export const GAME = 'game';

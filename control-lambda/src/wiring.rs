@@ -77,7 +77,7 @@ fn ecs(tasks: Tasks, secret: Secret, games: BTreeMap<GameId, Game>) -> EcsConfig
         task_dir: Path::new(TASK_DIR).into(),
         catalogue_dir: Path::new(CATALOGUE_DIR).into(),
         game_user: Some(tasks.game_user),
-        game_container: None,
+        game_container: Some("game".into()),
         settles_in: EcsConfig::SETTLES_IN,
     }
 }
