@@ -5,13 +5,11 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use anyhow::{Context, Result};
-use games::Catalogue;
-
 use crate::{
     build::{Architecture, put},
     ground::Ground,
 };
+use anyhow::{Context, Result};
 
 /// The label of a Dockerfile that says under which terms the game's server is downloaded.
 const LICENCE_LABEL: &str = "dormouse.licence=\"";
@@ -134,7 +132,8 @@ fn games(ground: &Ground) -> Result<BTreeSet<String>> {
 pub(crate) fn images(ground: &Ground) -> Result<Vec<Image>> {
     let files = [
         vec![file("Dockerfile", ground.path("watchdog/Dockerfile"), 0o644)],
-        watchdogs(ground, &Architecture::ALL),
+        watchdogs(ground),
+        catalogue(ground)?,
     ];
     let watchdog = Image { name: "watchdog".into(), files: files.concat(), licence: None };
     let games = games(ground)?;
@@ -143,23 +142,39 @@ pub(crate) fn images(ground: &Ground) -> Result<Vec<Image>> {
 }
 
 fn game_image(ground: &Ground, id: &str) -> Result<Image> {
-    let entry = ground.path(&format!("games/catalog/{id}.toml"));
-    let game = Catalogue::read_file(&entry)?.game;
-    let architectures: Vec<_> = Architecture::ALL
-        .into_iter()
-        .filter(|architecture| game.architectures.iter().any(|name| name == architecture.name()))
-        .collect();
     let licence = licence_of(ground, id)?;
-    let mut files =
-        vec![file("Dockerfile", dockerfile(ground, id), 0o644), file(&format!("{id}.toml"), entry, 0o644)];
-    files.extend(watchdogs(ground, &architectures));
+    let mut files = vec![
+        file("Dockerfile", dockerfile(ground, id), 0o644),
+        file("entrypoint", entrypoint(ground, id)?, 0o644),
+    ];
     files.extend(licence.iter().map(|licence| file(ACCEPTED, licence.note(ground), 0o644)));
     Ok(Image { name: id.into(), files, licence })
 }
 
-fn watchdogs(ground: &Ground, architectures: &[Architecture]) -> Vec<ContextFile> {
-    let program = |of: &Architecture| file(&program_name(*of), watchdog(ground, *of), 0o755);
-    architectures.iter().map(program).collect()
+/// Writes the entrypoint of a game's image, which its entry's scripts make, and returns where it is.
+fn entrypoint(ground: &Ground, id: &str) -> Result<PathBuf> {
+    let script = e2e::image::Image::by(&ground.path(&format!("games/catalog/{id}.toml")))?.entrypoint;
+    let directory = ground.target("entrypoints");
+    fs::create_dir_all(&directory)?;
+    let path = directory.join(id);
+    fs::write(&path, script + "\n").with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+fn watchdogs(ground: &Ground) -> Vec<ContextFile> {
+    let program = |of| file(&program_name(of), watchdog(ground, of), 0o755);
+    Architecture::ALL.into_iter().map(program).collect()
+}
+
+/// Returns the entries of all games, each by its file's name.
+fn catalogue(ground: &Ground) -> Result<Vec<ContextFile>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(ground.path("games/catalog"))? {
+        let entry = entry?;
+        files.push(file(&entry.file_name().to_string_lossy(), entry.path(), 0o644));
+    }
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(files)
 }
 
 fn file(name: &str, from: PathBuf, mode: u32) -> ContextFile {
@@ -171,6 +186,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    use games::Catalogue;
     use tempfile::TempDir;
 
     use crate::shell::root;
@@ -243,12 +259,25 @@ mod tests {
             fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join("left-over"), "").unwrap();
             image.make(&ground).unwrap();
-            let architectures = if image.name == "valheim" { &["amd64"][..] } else { &["arm64", "amd64"] };
-            let mut wanted = copied(&text_of(image), architectures);
+            let mut wanted = copied(&text_of(image), &["arm64", "amd64"]);
+            if wanted.remove("*.toml") {
+                wanted.extend(["luanti.toml", "openttd.toml", "valheim.toml"].map(str::to_owned));
+            }
             wanted.insert("Dockerfile".into());
             assert_eq!(listing(&directory), wanted, "{}", image.name);
-            let watchdog = fs::metadata(directory.join("watchdog-amd64")).unwrap();
-            assert_eq!(watchdog.permissions().mode() & 0o7777, 0o755);
+        }
+        let watchdog = fs::metadata(ground.target("images/watchdog/watchdog-amd64")).unwrap();
+        assert_eq!(watchdog.permissions().mode() & 0o7777, 0o755);
+        for image in &images {
+            if let Some(entry) = Catalogue::embedded()
+                .unwrap()
+                .games()
+                .into_values()
+                .find(|game| game.id.to_string() == image.name)
+            {
+                let signal = format!("STOPSIGNAL SIG{}", format!("{:?}", entry.stop.signal).to_uppercase());
+                assert!(instructions(&text_of(image)).contains(&signal), "{}: {signal}", image.name);
+            }
         }
     }
 
@@ -263,6 +292,7 @@ mod tests {
                 instructions.iter().filter_map(|instruction| instruction.strip_prefix("FROM ")).collect();
             if name == "watchdog" {
                 assert_eq!(bases, ["scratch"]);
+                assert!(is("COPY watchdog-${TARGETARCH} /watchdog"), "{name}");
             } else {
                 assert!(
                     bases.iter().all(|base| base.split(' ').next() == Some("${BASE}")),
@@ -273,9 +303,8 @@ mod tests {
                 assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
                 assert!(text.contains("groupadd --gid 10001 game"), "{name}");
                 assert!(text.contains("useradd --uid 10001 --gid game"), "{name}");
-                assert!(text.contains(&format!("COPY {name}.toml /catalogue/{name}.toml\n")), "{name}");
+                assert!(is(r#"ENTRYPOINT ["/bin/sh", "/entrypoint"]"#), "{name}");
             }
-            assert!(is("COPY watchdog-${TARGETARCH} /watchdog"), "{name}");
             let users: Vec<_> = instructions.iter().filter(|line| line.starts_with("USER ")).collect();
             assert_eq!(users, ["USER 10001:10001"], "{name}");
         }
