@@ -81,7 +81,7 @@ pub struct Sighting {
 /// Combines what the sources say about a game that uses the protocols `needed`, and whose own count is worth so much.
 ///
 /// Those who can see every single peer decide: socket tables and packet peers. Whom the game counts besides is a bot, or
-/// somebody who has gone. Where they are blind, the game's count and the datagram rate are heard together, see [`guess`].
+/// somebody who has gone. Where they are blind, the game's count and the datagram rate are heard together, as the table at `guess` says.
 /// Whoever plays over two protocols is one player, so the larger figure holds. The server is empty when every protocol is.
 pub fn combine(needed: &[Protocol], count: Count, sightings: &[Sighting]) -> Evidence {
     let verdicts: Vec<_> = needed.iter().map(|p| decide(*p, count, sightings)).collect();

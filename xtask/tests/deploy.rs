@@ -250,8 +250,8 @@ fn a_first_deployment_does_each_step_in_its_order() {
           lambda/worker/bootstrap        arm64, static, 0.0 MB
           watchdog, arm64                static, 0.0 MB
           watchdog, amd64                static, 0.0 MB
-          images/watchdog                Dockerfile watchdog-arm64 watchdog-amd64
-          images/luanti                  Dockerfile luanti.toml watchdog-arm64 watchdog-amd64
+          images/watchdog                Dockerfile watchdog-arm64 watchdog-amd64 luanti.toml
+          images/luanti                  Dockerfile entrypoint
 
         $ cargo build --package dormouse --locked
 
@@ -260,7 +260,7 @@ fn a_first_deployment_does_each_step_in_its_order() {
         $ npx --no -- cdk diff --all
         (the differences)
 
-        $ npm run --silent estimate -- STAGE/work/dormouse.toml
+        $ STAGE/work/target/debug/dormouse cost --config STAGE/work/dormouse.toml
         (the estimate)
 
         == 5. The secrets
@@ -311,7 +311,7 @@ fn a_first_deployment_does_each_step_in_its_order() {
         cargo-zigbuild zigbuild --locked --bins --package watchdog --target x86_64-unknown-linux-musl --target-dir STAGE/work/target/ --release
         cargo build --package dormouse --locked
         npx --no -- cdk diff --all
-        npm run --silent estimate -- STAGE/work/dormouse.toml
+        dormouse cost --config STAGE/work/dormouse.toml
         aws ssm get-parameters --names /dormouse/launch-secret /dormouse/api-token /dormouse/discord-token --query Parameters[].Name --region eu-central-1 --output json
         aws ssm put-parameter --type SecureString --name /dormouse/launch-secret --value file:///dev/stdin --region eu-central-1 --output json
         aws ssm put-parameter --type SecureString --name /dormouse/api-token --value file:///dev/stdin --region eu-central-1 --output json
@@ -362,8 +362,8 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
           lambda/worker/bootstrap        arm64, static, 0.0 MB
           watchdog, arm64                static, 0.0 MB
           watchdog, amd64                static, 0.0 MB
-          images/watchdog                Dockerfile watchdog-arm64 watchdog-amd64
-          images/luanti                  Dockerfile luanti.toml watchdog-arm64 watchdog-amd64
+          images/watchdog                Dockerfile watchdog-arm64 watchdog-amd64 luanti.toml
+          images/luanti                  Dockerfile entrypoint
 
         $ cargo build --package dormouse --locked
 
@@ -372,7 +372,7 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
         $ npx --no -- cdk diff --all
         (the differences)
 
-        $ npm run --silent estimate -- STAGE/work/dormouse.toml
+        $ STAGE/work/target/debug/dormouse cost --config STAGE/work/dormouse.toml
         (the estimate)
 
         == 5. The secrets
@@ -586,7 +586,7 @@ fn a_deployment_that_fails_goes_on_from_there() {
     stage.write("failing", b"npx --no -- cdk deploy");
     let ran = stage.deploy(&["--yes"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.calls.iter().all(|call| !call.starts_with("dormouse ")));
+    assert!(ran.calls.iter().all(|call| !call.starts_with("dormouse d")));
     let secret = stage.parameter("launch-secret");
     fs::remove_file(stage.path("failing")).unwrap();
     let ran = stage.deploy(&["--yes"]);
@@ -659,7 +659,7 @@ fn a_dry_run_shows_the_steps_and_does_none() {
            $ cargo build --package dormouse --locked
         4. show what will change and what it costs, and ask
            $ npx --no -- cdk diff --all
-           $ npm run --silent estimate -- STAGE/work/dormouse.toml
+           $ STAGE/work/target/debug/dormouse cost --config STAGE/work/dormouse.toml
         5. write the secrets that are not there yet; each goes in by standard input
            $ aws ssm put-parameter --type SecureString --name /dormouse/launch-secret --value file:///dev/stdin --region eu-central-1 --output json
            $ aws ssm put-parameter --type SecureString --name /dormouse/api-token --value file:///dev/stdin --region eu-central-1 --output json
