@@ -23,7 +23,7 @@ use e2e::{
 use emulators::{When, lambda::Delivery};
 use expect_test::expect_file;
 use ring::digest::{SHA256, digest};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -251,6 +251,48 @@ fn the_doctor_finds_nothing_wrong_with_a_deployment_that_works() -> Result<()> {
         }
         cloud.only_task(&id).map(drop)
     })
+}
+
+/// As `docs/aws.md` has it: the table as it was, into another one, and its items back.
+#[test]
+fn worlds_whose_records_were_lost_come_back_as_they_were_at_a_moment_before() -> Result<()> {
+    play(&Plan { players: 0, ..Plan::new("lost") }, |cloud| {
+        let made = |action: &str, request: Value| {
+            account::call(&cloud.moto, &format!("DynamoDB_20120810.{action}"), &request)
+        };
+        cloud.create("valhalla", ["10m", "10m"])?;
+        cloud.on(ANN, "start", "valhalla")?;
+        cloud.wait_for("valhalla", "awake", SOON)?;
+        let stopped = cloud.on(ANN, "stop", "valhalla")?;
+        let before = ends_well(cloud, "valhalla", &stopped, "asked for by ann")?;
+
+        let copy = json!({
+            "SourceTableName": account::TABLE, "TargetTableName": "before", "UseLatestRestorableTime": true,
+        });
+        made("RestoreTableToPointInTime", copy)?;
+        for item in items(&made("Scan", json!({ "TableName": account::TABLE }))?)? {
+            let key = json!({ "pk": item["pk"], "sk": item["sk"] });
+            made("DeleteItem", json!({ "TableName": account::TABLE, "Key": key }))?;
+        }
+        ensure!(cloud.world("valhalla").is_err(), "it is not lost");
+        for item in items(&made("Scan", json!({ "TableName": "before" }))?)? {
+            made("PutItem", json!({ "TableName": account::TABLE, "Item": item }))?;
+        }
+        cloud.story("the records are back");
+
+        ensure!(cloud.world("valhalla")? == before, "it is another world now");
+        can_be_had(cloud, &before)?;
+        let started = cloud.on(BOB, "start", "valhalla")?;
+        cloud.wait_for("valhalla", "awake", SOON)?;
+        cloud.on(BOB, "stop", "valhalla")?;
+        ends_well(cloud, "valhalla", &started, "asked for by bob").map(drop)
+    })
+}
+
+/// Returns the items of a scan that came in one answer.
+fn items(scanned: &Value) -> Result<Vec<Value>> {
+    ensure!(scanned.get("LastEvaluatedKey").is_none(), "there are more");
+    scanned["Items"].as_array().cloned().context("no items")
 }
 
 #[test]
