@@ -1,7 +1,7 @@
 //! The game as the rest of the watchdog has it, whoever runs it: [`crate::spawned`] is one that the watchdog starts itself,
 //! [`crate::neighbours`] one that has a container of its own.
 
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use anyhow::Result;
 use domain::game::Signal;
@@ -106,6 +106,11 @@ pub(crate) fn unix(signal: Signal) -> UnixSignal {
         Signal::Hup => UnixSignal::SIGHUP,
         Signal::Quit => UnixSignal::SIGQUIT,
     }
+}
+
+/// Tells whether a file of `/proc` could not be read since its process has gone.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 #[cfg(test)]

@@ -59,6 +59,11 @@ impl Judge {
         }
     }
 
+    /// Notes that datagrams cannot be seen from `now` on, so that whoever is on has to be found by other means.
+    pub fn blinded(&mut self, now: u64) {
+        self.seeing_since = Some(now);
+    }
+
     /// Returns what the senders of datagrams amount to.
     pub fn udp_evidence(&self, now: u64) -> Evidence {
         let unknown = |why: String| Evidence::Unknown(why);

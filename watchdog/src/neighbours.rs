@@ -11,7 +11,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io, thread,
+    fs, io, mem, thread,
     time::{Duration, Instant},
 };
 
@@ -103,6 +103,7 @@ impl Neighbourhood {
             appear_by: Instant::now() + APPEAR_LIMIT,
             has_appeared: false,
             is_over: false,
+            is_unseen: false,
         })
     }
 }
@@ -129,6 +130,8 @@ pub struct Neighbours {
     appear_by: Instant,
     has_appeared: bool,
     is_over: bool,
+    /// Whether the last look failed.
+    is_unseen: bool,
 }
 
 impl Neighbours {
@@ -218,12 +221,24 @@ impl RunningGame for Neighbours {
         if self.is_over {
             return Ok(Some(Ended::Unseen));
         }
-        let there = self.look()?;
-        if let (Some(server), false) = (server(&there), self.has_appeared) {
+        let there = match self.look() {
+            Ok(there) => {
+                self.is_unseen = false;
+                Some(there)
+            }
+            // What cannot be seen may be there.
+            Err(error) => {
+                if !mem::replace(&mut self.is_unseen, true) {
+                    tracing::warn!("the game's processes cannot be looked at: {error:#}");
+                }
+                None
+            }
+        };
+        if let (Some(server), false) = (there.as_deref().and_then(server), self.has_appeared) {
             tracing::info!("{} has appeared: `{}`, process {}", self.name, server.name, server.pid);
             self.has_appeared = true;
         }
-        self.is_over = self.has_appeared && there.is_empty();
+        self.is_over = self.has_appeared && there.is_some_and(|there| there.is_empty());
         if !self.has_appeared && Instant::now() >= self.appear_by {
             self.door.shut()?;
             bail!(
@@ -253,10 +268,13 @@ impl RunningGame for Neighbours {
 
     fn stop(&mut self, teller: Teller, is_over: &mut dyn FnMut() -> bool) -> Result<End> {
         let is_gone = self.tell_and_wait(teller, is_over)?;
-        self.door.shut()?;
-        // What came in the meantime may have begun to write.
+        // A door that does not shut must not keep what came in the meantime, and may write, from being killed.
+        let shut = self.door.shut();
         let is_killed = self.kill()?;
-        forget_password(&self.door)?;
+        shut?;
+        if let Err(error) = forget_password(&self.door) {
+            tracing::warn!("{error:#}");
+        }
         Ok(if is_gone && !is_killed { End::Exited(Ended::Unseen) } else { End::Killed })
     }
 
@@ -284,8 +302,9 @@ impl RunningGame for Neighbours {
     }
 
     fn kill_all(&mut self) -> Result<()> {
-        self.door.shut()?;
+        let shut = self.door.shut();
         self.kill()?;
+        shut?;
         forget_password(&self.door)
     }
 }
@@ -391,6 +410,7 @@ mod tests {
             appear_by,
             has_appeared: false,
             is_over: false,
+            is_unseen: false,
         }
     }
 

@@ -222,9 +222,23 @@ impl Task {
 
     /// Brings the game up, watches it, and sees its end through.
     fn stay(&mut self, owned: &Owned, game: &mut dyn RunningGame, mut senses: Senses) -> Result<()> {
-        let leave = match self.wait_until_ready(game, &mut senses)? {
-            Some(leave) => leave,
-            None => self.watch(owned, game, &mut senses)?,
+        let left = self.wait_until_ready(game, &mut senses).and_then(|leave| match leave {
+            Some(leave) => Ok(leave),
+            None => self.watch(owned, game, &mut senses),
+        });
+        let leave = match left {
+            Ok(leave) => leave,
+            // There is something to save.
+            Err(error) if self.was_ready => {
+                tracing::error!("{error:#}");
+                Leave::Stop(WhyRecord::GameEnded { how: format!("it cannot be watched: {error:#}") })
+            }
+            Err(error) => {
+                if let Err(why) = game.kill_all() {
+                    tracing::error!("{why:#}");
+                }
+                return Err(error);
+            }
         };
         if let Leave::Stop(why) = &leave {
             tracing::info!("stopping: {why:?}");
@@ -310,9 +324,11 @@ impl Task {
             self.tell(&look, &verdict);
             self.operator.heed(warning(&sample, &verdict));
             match verdict {
-                // Somebody may just have asked to keep it awake, as people do when they are warned.
+                // Somebody may just have asked to keep it awake, as people do when they are warned; or come while it was
+                // asked.
                 Verdict::Stop(StopWhy::LastLeft | StopWhy::NeverJoined)
-                    if self.reporter.ask(ASK_LIMIT) && self.reporter.is_kept() => {}
+                    if (self.reporter.ask(ASK_LIMIT) && self.reporter.is_kept())
+                        || self.look(senses).players != Evidence::Empty => {}
                 Verdict::Stop(why) => return Ok(Leave::Stop(WhyRecord::from(&why))),
                 Verdict::Keep | Verdict::Warn { .. } => {}
             }

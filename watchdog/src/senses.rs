@@ -109,7 +109,10 @@ impl Senses {
                 self.answers.hear(udp, now);
                 self.judge.listened(now, drained.lost);
             }
-            Err(error) => self.tap = Err(error.to_string()),
+            Err(error) => {
+                self.tap = Err(error.to_string());
+                self.judge.blinded(now);
+            }
         }
     }
 

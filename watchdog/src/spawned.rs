@@ -26,7 +26,7 @@ use nix::{
 
 use crate::{
     console::Console,
-    game::{End, Ended, Frozen, RunningGame, Teller, how, unix},
+    game::{End, Ended, Frozen, RunningGame, Teller, how, is_gone, unix},
 };
 
 /// How long a bootstrap script may take: installing a game is not its work.
@@ -355,7 +355,8 @@ fn others_in_group() -> Result<Vec<Pid>> {
 
 fn live_processes() -> Result<Vec<Process>> {
     let entries = fs::read_dir("/proc")?.collect::<std::io::Result<Vec<_>>>()?;
-    Ok(entries.iter().filter_map(|entry| live_process(&entry.path())).collect())
+    let found = entries.iter().filter_map(|entry| live_process(&entry.path()).transpose());
+    Ok(found.collect::<std::io::Result<_>>()?)
 }
 
 struct Process {
@@ -364,17 +365,30 @@ struct Process {
     group: Pid,
 }
 
-/// Reads `/proc/PID/stat`; nothing for what is no process, has ended, or is a zombie.
-fn live_process(path: &Path) -> Option<Process> {
-    let number: i32 = path.file_name()?.to_str()?.parse().ok()?;
-    let stat = fs::read_to_string(path.join("stat")).ok()?;
+/// Reads `/proc/PID/stat`; nothing for what is no process, has ended, or is a zombie. What cannot be read is an error: it may
+/// be the game.
+fn live_process(path: &Path) -> std::io::Result<Option<Process>> {
+    let Some(number) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { return Ok(None) };
+    match fs::read(path.join("stat")) {
+        // A process chooses its name, which need not be text.
+        Ok(stat) => Ok(parse(number, &String::from_utf8_lossy(&stat))),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse(number: i32, stat: &str) -> Option<Process> {
     // The command's name may hold spaces and parentheses; the fields begin after the last one.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let state = fields.next()?;
     let parent: i32 = fields.next()?.parse().ok()?;
     let group: i32 = fields.next()?.parse().ok()?;
+    // A process whose first thread has ended looks like a zombie, and goes on for as long as another thread does. The number
+    // of threads is the twentieth field.
+    let threads: u32 = fields.nth(14)?.parse().ok()?;
+    let has_ended = matches!(state, "Z" | "X") && threads <= 1;
     let [parent, group] = [parent, group].map(Pid::from_raw);
-    (state != "Z" && state != "X").then_some(Process { pid: Pid::from_raw(number), parent, group })
+    (!has_ended).then_some(Process { pid: Pid::from_raw(number), parent, group })
 }
 
 fn pid(number: u32) -> Pid {
@@ -396,7 +410,7 @@ mod tests {
             started.len() >= 3
         };
         assert_eq!(wait_or_kill(child, Duration::from_secs(10), &mut is_over).unwrap(), None);
-        let is_gone = |pid: &Pid| live_process(Path::new(&format!("/proc/{pid}"))).is_none();
+        let is_gone = |pid: &Pid| live_process(Path::new(&format!("/proc/{pid}"))).unwrap().is_none();
         let deadline = Instant::now() + Duration::from_secs(5);
         while !started.iter().all(is_gone) {
             assert!(Instant::now() < deadline, "{started:?}");

@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_ecs::{
     Client,
-    types::{ContainerOverride, DesiredStatus, KeyValuePair, Tag, Task, TaskField, TaskOverride},
+    types::{ContainerOverride, DesiredStatus, Failure, KeyValuePair, Tag, Task, TaskField, TaskOverride},
 };
 use domain::{
     event::Gone,
@@ -390,6 +390,12 @@ impl EcsRuntime {
             let describe = self.ecs.describe_tasks().cluster(&self.config.cluster);
             let found = describe.set_tasks(Some(batch.to_vec())).include(TaskField::Tags).send().await;
             let found = found.map_err(|error| unavailable("ecs:DescribeTasks", &error))?;
+            // What is not told for another reason may be there.
+            let is_other = |failure: &&Failure| failure.reason() != Some("MISSING");
+            if let Some(failure) = found.failures().iter().find(is_other) {
+                let reason = failure.reason().unwrap_or("no reason given");
+                return Err(Unavailable(format!("ecs:DescribeTasks does not tell of every task: {reason}")));
+            }
             tasks.extend(found.tasks.unwrap_or_default());
         }
         Ok(tasks)

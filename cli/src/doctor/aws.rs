@@ -104,6 +104,12 @@ async fn check(target: &Target, outputs: &Outputs, discord_url: &str) -> Vec<Fin
         Err(finding) if is_about_credentials(&finding) => return vec![refused(&finding)],
         Err(finding) => (Secrets::default(), vec![finding]),
     };
+    // Tokens of another account are not for this one's front door, nor for its Discord application.
+    if let Some(account) = secrets.arn.as_deref().map(|arn| account(target, Some(arn)))
+        && account.verdict == Verdict::Bad
+    {
+        return vec![account];
+    }
     let (table, queues, (cluster_arn, cluster), bucket, (worlds, door), discord) = tokio::join!(
         table::check(&aws, outputs),
         queues::check(&aws, outputs),

@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal as UnixSignal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
+use crate::game::is_gone;
+
 /// A process that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
@@ -29,14 +31,16 @@ pub(super) struct Process {
 pub(super) fn of_user(user: u32) -> Result<Vec<Process>> {
     let entries = fs::read_dir("/proc").and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.context("looking for processes of the game")?;
-    Ok(entries.iter().filter_map(|entry| live(&entry.path(), user)).collect())
+    let found = entries.iter().filter_map(|entry| live(&entry.path(), user).transpose());
+    found.collect::<io::Result<_>>().context("looking at a process")
 }
 
 /// Sends `signal` to the process if it still runs as `user`, and tells whether it did. The number may be another process's by
 /// now: so the process is held first, then looked at, then signalled.
 pub(super) fn signal(pid: i32, user: u32, signal: UnixSignal) -> Result<bool> {
     let Some(held) = hold(pid).with_context(|| format!("holding process {pid}"))? else { return Ok(false) };
-    if live(&Path::new("/proc").join(pid.to_string()), user).is_none() {
+    let found = live(&Path::new("/proc").join(pid.to_string()), user);
+    if found.with_context(|| format!("looking at process {pid}"))?.is_none() {
         return Ok(false);
     }
     send(&held, signal).with_context(|| format!("sending {signal} to process {pid}"))
@@ -68,10 +72,16 @@ fn send(held: impl AsFd, signal: UnixSignal) -> Result<bool> {
     }
 }
 
-/// Reads `/proc/PID/status`; nothing for what is no process, has ended, is a zombie, or is not `user`'s.
-fn live(path: &Path, user: u32) -> Option<Process> {
-    let pid: i32 = path.file_name()?.to_str()?.parse().ok()?;
-    parse(pid, &fs::read_to_string(path.join("status")).ok()?, user)
+/// Reads `/proc/PID/status`; nothing for what is no process, has ended, is a zombie, or is not `user`'s. What cannot be read is
+/// an error: it may be the game.
+fn live(path: &Path, user: u32) -> io::Result<Option<Process>> {
+    let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { return Ok(None) };
+    match fs::read(path.join("status")) {
+        // A process chooses its name, which need not be text.
+        Ok(status) => Ok(parse(pid, &String::from_utf8_lossy(&status), user)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn parse(pid: i32, status: &str, user: u32) -> Option<Process> {
@@ -100,7 +110,7 @@ fn parse(pid: i32, status: &str, user: u32) -> Option<Process> {
 mod tests {
     use super::*;
     use nix::unistd::getuid;
-    use std::process::Command;
+    use std::{os::unix::ffi::OsStrExt, process::Command};
 
     const STATUS: &str = "Name:\tvalheim: (x)\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t7\nPid:\t7\nPPid:\t3\n\
         TracerPid:\t0\nUid:\t10001\t10001\t10001\t10001\nGid:\t10001\t10001\t10001\t10001\nVmRSS:\t    2048 kB\nVmSwap:\t      52 kB\n";
@@ -151,6 +161,20 @@ mod tests {
         assert!(!signal(pid, own, UnixSignal::SIGKILL).unwrap(), "it is gone");
         assert!(!signal(0, own, UnixSignal::SIGKILL).unwrap());
         assert!(!signal(-1, own, UnixSignal::SIGKILL).unwrap());
+    }
+
+    #[test]
+    fn a_process_whose_name_is_no_text_is_seen() {
+        let scratch = tempfile::tempdir().unwrap();
+        let named = scratch.path().join(std::ffi::OsStr::from_bytes(b"game\xff"));
+        fs::copy("/bin/sleep", &named).unwrap();
+        let mut child = Command::new(&named).arg("60").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let seen = of_user(getuid().as_raw()).unwrap();
+        let signalled = signal(pid, getuid().as_raw(), UnixSignal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        assert!(seen.iter().any(|process| process.pid == pid));
+        assert!(signalled);
     }
 
     #[test]
