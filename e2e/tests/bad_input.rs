@@ -817,10 +817,10 @@ limit = \"{limit}\"
 /// A program that has a port or a connection. Dropping it ends it.
 struct Listener(Child);
 
-/// Connects to a server, as a player does.
+/// Connects to a server and says something, as a player does.
 fn player(ns: &Namespace, address: &str, port: u16) -> Result<Listener> {
-    let script =
-        "my $server = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die; sleep 600";
+    let script = "my $server = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die;
+        print $server \"hello\"; $server->flush; sleep 600";
     let mut command = ns.command("/usr/bin/perl");
     Ok(Listener(command.args(["-MIO::Socket::INET", "-e", script, address, &port.to_string()]).spawn()?))
 }
