@@ -228,12 +228,12 @@ where
     match done {
         Ok(shown) => Ok(shown),
         Err(Failure::Gone(code)) => {
-            tracing::info!(world = %world.id, code, "{what} is gone");
+            tracing::info!(world = %world.id, generation = world.generation.0, code, "{what} is gone");
             Ok(T::default())
         }
         Err(failure @ Failure::Unavailable(_)) => Err(Unavailable(format!("{what}: {failure}"))),
         Err(failure @ (Failure::Unauthorized | Failure::Refused { .. })) => {
-            tracing::error!(world = %world.id, %failure, "{what} is not shown");
+            tracing::error!(world = %world.id, generation = world.generation.0, %failure, "{what} is not shown");
             Ok(kept)
         }
     }
