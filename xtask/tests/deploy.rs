@@ -52,16 +52,16 @@ impl Stage {
         let stage = Self { dir: tempfile::tempdir().unwrap(), application, discord };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for file in ["Dockerfile.luanti", "watchdog/Dockerfile", "games/catalog/luanti.toml"] {
-            stage.write(&format!("work/{file}"), &fs::read(root.join(file)).unwrap());
+            stage.write(&format!("clone/{file}"), &fs::read(root.join(file)).unwrap());
         }
-        stage.write("work/cdk/package-lock.json", b"{}");
-        stage.write("work/dormouse.toml", b"");
+        stage.write("clone/cdk/package-lock.json", b"{}");
+        stage.write("clone/dormouse.toml", b"");
         stage.write("token", TOKEN.as_bytes());
         // Not a copy: a program that another thread's child still holds open for writing cannot be run.
         let stand_in = root.join("xtask/tests/stage/stand-in.sh");
-        let zig = stage.path("work/target/zig/bin");
+        let zig = stage.path("clone/target/zig/bin");
         fs::create_dir_all(&zig).unwrap();
-        stage.write("work/target/zig/installed.txt", b"cargo-zigbuild==0.24.0\nziglang==0.15.2");
+        stage.write("clone/target/zig/installed.txt", b"cargo-zigbuild==0.24.0\nziglang==0.15.2");
         symlink(&stand_in, zig.join("cargo-zigbuild")).unwrap();
         fs::create_dir_all(stage.path("bin")).unwrap();
         PROGRAMS.iter().for_each(|name| symlink(&stand_in, stage.path("bin").join(name)).unwrap());
@@ -103,8 +103,8 @@ impl Stage {
         command
             .args(arguments)
             .arg("--root")
-            .arg(self.path("work"))
-            .current_dir(self.path("work"))
+            .arg(self.path("clone"))
+            .current_dir(self.path("clone"))
             .stdin(Stdio::null())
             .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
             .env("STAGE", self.dir.path())
@@ -239,11 +239,11 @@ fn a_first_deployment_does_each_step_in_its_order() {
 
         == 3. Build
 
-        $ STAGE/work/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package control-lambda --target aarch64-unknown-linux-musl --target-dir STAGE/work/target/ --release
+        $ STAGE/clone/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package control-lambda --target aarch64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
 
-        $ STAGE/work/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target aarch64-unknown-linux-musl --target-dir STAGE/work/target/ --release
+        $ STAGE/clone/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target aarch64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
 
-        $ STAGE/work/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target x86_64-unknown-linux-musl --target-dir STAGE/work/target/ --release
+        $ STAGE/clone/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target x86_64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
 
         for the deployment:
           lambda/interactions/bootstrap  arm64, static, 0.0 MB
@@ -260,7 +260,7 @@ fn a_first_deployment_does_each_step_in_its_order() {
         $ npx --no -- cdk diff --all
         (the differences)
 
-        $ STAGE/work/target/debug/dormouse cost --config STAGE/work/dormouse.toml
+        $ STAGE/clone/target/debug/dormouse cost --config STAGE/clone/dormouse.toml
         (the estimate)
 
         == 5. The secrets
@@ -270,18 +270,18 @@ fn a_first_deployment_does_each_step_in_its_order() {
 
         == 6. Deploy
 
-        $ npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/work/target/deploy/dormouse.json
+        $ npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/clone/target/deploy/dormouse.json
 
         == 7. Discord
 
-        $ STAGE/work/target/debug/dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
+        $ STAGE/clone/target/debug/dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
         guild 1: everything is as it should be
 
         the interactions endpoint is https://abc.lambda-url.eu-central-1.on.aws/discord/interactions now
 
         == 8. Does it work?
 
-        $ STAGE/work/target/debug/dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json
+        $ STAGE/clone/target/debug/dormouse doctor --aws --config STAGE/clone/dormouse.toml --outputs STAGE/clone/target/deploy/dormouse.json
         ok   everything
 
         == Dormouse is deployed
@@ -291,12 +291,12 @@ fn a_first_deployment_does_each_step_in_its_order() {
           export DORMOUSE_API_TOKEN="$(aws ssm get-parameters --with-decryption --region eu-central-1 \
             --names /dormouse/api-token --query 'Parameters[0].Value' --output text)"
           dormouse world list
-        The outputs are in STAGE/work/target/deploy/dormouse.json
+        The outputs are in STAGE/clone/target/deploy/dormouse.json
     "#]]);
     expect![[r#"
         node --version
         npm ci --no-audit --no-fund
-        node --import tsx bin/config.ts STAGE/work/dormouse.toml
+        node --import tsx bin/config.ts STAGE/clone/dormouse.toml
         docker info --format {{.Architecture}}
         aws sts get-caller-identity --region eu-central-1 --output json
         aws ssm get-parameter --name /cdk-bootstrap/hnb659fds/version --region eu-central-1 --output json
@@ -306,19 +306,19 @@ fn a_first_deployment_does_each_step_in_its_order() {
         npx --no -- cdk bootstrap aws://111122223333/eu-central-1
         aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com --region eu-central-1 --output json
         rustup target list --installed
-        cargo-zigbuild zigbuild --locked --bins --package control-lambda --target aarch64-unknown-linux-musl --target-dir STAGE/work/target/ --release
-        cargo-zigbuild zigbuild --locked --bins --package watchdog --target aarch64-unknown-linux-musl --target-dir STAGE/work/target/ --release
-        cargo-zigbuild zigbuild --locked --bins --package watchdog --target x86_64-unknown-linux-musl --target-dir STAGE/work/target/ --release
+        cargo-zigbuild zigbuild --locked --bins --package control-lambda --target aarch64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
+        cargo-zigbuild zigbuild --locked --bins --package watchdog --target aarch64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
+        cargo-zigbuild zigbuild --locked --bins --package watchdog --target x86_64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
         cargo build --package dormouse --locked
         npx --no -- cdk diff --all
-        dormouse cost --config STAGE/work/dormouse.toml
+        dormouse cost --config STAGE/clone/dormouse.toml
         aws ssm get-parameters --names /dormouse/launch-secret /dormouse/api-token /dormouse/discord-token --query Parameters[].Name --region eu-central-1 --output json
         aws ssm put-parameter --type SecureString --name /dormouse/launch-secret --value file:///dev/stdin --region eu-central-1 --output json
         aws ssm put-parameter --type SecureString --name /dormouse/api-token --value file:///dev/stdin --region eu-central-1 --output json
         aws ssm put-parameter --type SecureString --name /dormouse/discord-token --value file:///dev/stdin --region eu-central-1 --output json
-        npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/work/target/deploy/dormouse.json
+        npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/clone/target/deploy/dormouse.json
         dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
-        dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json"#]].assert_eq(&ran.calls.join("\n"));
+        dormouse doctor --aws --config STAGE/clone/dormouse.toml --outputs STAGE/clone/target/deploy/dormouse.json"#]].assert_eq(&ran.calls.join("\n"));
     assert_eq!(stage.read("told-to-dormouse"), TOKEN);
     assert_eq!(stage.parameter("discord-token"), TOKEN);
     assert_eq!(stage.parameter("launch-secret").len(), 64);
@@ -351,11 +351,11 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
 
         == 3. Build
 
-        $ STAGE/work/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package control-lambda --target aarch64-unknown-linux-musl --target-dir STAGE/work/target/ --release
+        $ STAGE/clone/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package control-lambda --target aarch64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
 
-        $ STAGE/work/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target aarch64-unknown-linux-musl --target-dir STAGE/work/target/ --release
+        $ STAGE/clone/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target aarch64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
 
-        $ STAGE/work/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target x86_64-unknown-linux-musl --target-dir STAGE/work/target/ --release
+        $ STAGE/clone/target/zig/bin/cargo-zigbuild zigbuild --locked --bins --package watchdog --target x86_64-unknown-linux-musl --target-dir STAGE/clone/target/ --release
 
         for the deployment:
           lambda/interactions/bootstrap  arm64, static, 0.0 MB
@@ -372,7 +372,7 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
         $ npx --no -- cdk diff --all
         (the differences)
 
-        $ STAGE/work/target/debug/dormouse cost --config STAGE/work/dormouse.toml
+        $ STAGE/clone/target/debug/dormouse cost --config STAGE/clone/dormouse.toml
         (the estimate)
 
         == 5. The secrets
@@ -382,18 +382,18 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
 
         == 6. Deploy
 
-        $ npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/work/target/deploy/dormouse.json
+        $ npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/clone/target/deploy/dormouse.json
 
         == 7. Discord
 
-        $ STAGE/work/target/debug/dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
+        $ STAGE/clone/target/debug/dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
         guild 1: everything is as it should be
 
         the interactions endpoint is https://abc.lambda-url.eu-central-1.on.aws/discord/interactions already
 
         == 8. Does it work?
 
-        $ STAGE/work/target/debug/dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json
+        $ STAGE/clone/target/debug/dormouse doctor --aws --config STAGE/clone/dormouse.toml --outputs STAGE/clone/target/deploy/dormouse.json
         ok   everything
 
         == Dormouse is deployed
@@ -403,12 +403,12 @@ fn a_second_deployment_says_what_is_and_writes_no_secret() {
           export DORMOUSE_API_TOKEN="$(aws ssm get-parameters --with-decryption --region eu-central-1 \
             --names /dormouse/api-token --query 'Parameters[0].Value' --output text)"
           dormouse world list
-        The outputs are in STAGE/work/target/deploy/dormouse.json
+        The outputs are in STAGE/clone/target/deploy/dormouse.json
     "#]]);
     assert_eq!(
         ran.changes(),
         [
-            "npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/work/target/deploy/dormouse.json",
+            "npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/clone/target/deploy/dormouse.json",
             "dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin \
              --api-url DISCORD"
         ]
@@ -446,7 +446,7 @@ fn everything_that_is_missing_is_said_at_once() {
         == 1. Is everything there?
         MISSING   configuration: dormouse.toml:7: `games` has "quake": use luanti
                   dormouse.toml:9: `aws.region` is missing
-                  mend: correct STAGE/work/dormouse.toml (docs/aws.md leads through it)
+                  mend: correct STAGE/clone/dormouse.toml (docs/aws.md leads through it)
         MISSING   container engine: neither docker nor podman answers
                   mend: install Docker (https://docs.docker.com/engine/install) or Podman, and start it; CDK_DOCKER names another program
         ok        aws: STAGE/bin/aws
@@ -479,7 +479,7 @@ fn an_account_that_is_not_the_configurations_is_refused() {
 fn a_game_whose_licence_nobody_accepted_or_that_has_no_dockerfile_is_missing() {
     let stage = Stage::new();
     let valheim = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Dockerfile.valheim");
-    stage.write("work/Dockerfile.valheim", &fs::read(valheim).unwrap());
+    stage.write("clone/Dockerfile.valheim", &fs::read(valheim).unwrap());
     let mut config = config();
     config["games"] =
         json!([{"id": "valheim", "architectures": ["arm64"]}, {"id": "factory", "architectures": ["arm64"]}]);
@@ -495,7 +495,7 @@ fn a_game_whose_licence_nobody_accepted_or_that_has_no_dockerfile_is_missing() {
         ok        configuration: `dormouse` in eu-central-1 of account 111122223333, with valheim, factory
         MISSING   image: `valheim` is downloaded under terms that somebody has to accept
                   mend: read https://store.steampowered.com/subscriber_agreement/, and if you accept it: `cargo xtask build --release --accept-licence valheim`
-        MISSING   image: `factory`: there is no STAGE/work/Dockerfile.factory: No such file or directory (os error 2)
+        MISSING   image: `factory`: there is no STAGE/clone/Dockerfile.factory: No such file or directory (os error 2)
                   mend: write one, or take `factory` out of `games` (docs/adding-a-game.md)
         ok        container engine: docker builds on arm64
         ok        aws: STAGE/bin/aws
@@ -659,17 +659,17 @@ fn a_dry_run_shows_the_steps_and_does_none() {
            $ cargo build --package dormouse --locked
         4. show what will change and what it costs, and ask
            $ npx --no -- cdk diff --all
-           $ STAGE/work/target/debug/dormouse cost --config STAGE/work/dormouse.toml
+           $ STAGE/clone/target/debug/dormouse cost --config STAGE/clone/dormouse.toml
         5. write the secrets that are not there yet; each goes in by standard input
            $ aws ssm put-parameter --type SecureString --name /dormouse/launch-secret --value file:///dev/stdin --region eu-central-1 --output json
            $ aws ssm put-parameter --type SecureString --name /dormouse/api-token --value file:///dev/stdin --region eu-central-1 --output json
            $ aws ssm put-parameter --type SecureString --name /dormouse/discord-token --value file:///dev/stdin --region eu-central-1 --output json
         6. deploy
-           $ npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/work/target/deploy/dormouse.json
+           $ npx --no -- cdk deploy --all --require-approval never --outputs-file STAGE/clone/target/deploy/dormouse.json
         7. register the commands with Discord, and set its interactions endpoint
-           $ STAGE/work/target/debug/dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
+           $ STAGE/clone/target/debug/dormouse discord register --application-id 1100000000000000001 --guild 1200000000000000002 --token-file /dev/stdin --api-url DISCORD
         8. look whether it works
-           $ STAGE/work/target/debug/dormouse doctor --aws --config STAGE/work/dormouse.toml --outputs STAGE/work/target/deploy/dormouse.json
+           $ STAGE/clone/target/debug/dormouse doctor --aws --config STAGE/clone/dormouse.toml --outputs STAGE/clone/target/deploy/dormouse.json
     "#]]);
 }
 
