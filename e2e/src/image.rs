@@ -1,7 +1,7 @@
 //! What a game's image is made of where the game has a container of its own: here, the machine's own files, and the scripts of
 //! the game's entry as its entrypoint.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -22,15 +22,9 @@ impl Image {
 
     /// Returns the image of the game whose entry is in this file.
     pub fn by(file: &Path) -> Result<Self> {
-        let scripts = games::Catalogue::read_file(file)?.game.scripts.context("a game without scripts")?;
-        let (bootstrap, start) = (scripts.bootstrap.unwrap_or_default(), scripts.start);
-        let entrypoint = format!(
-            "set -eu\ncd \"$WORLD\"\nexport HOME=\"$WORLD\"\n\
-             if [ -n \"${{DORMOUSE_CONSOLE_PASSWORD_FILE:-}}\" ]; then\n  \
-             export DORMOUSE_CONSOLE_PASSWORD=\"$(cat \"$DORMOUSE_CONSOLE_PASSWORD_FILE\")\"\nfi\n\
-             (\n{bootstrap}\n)\n{start}"
-        );
-        Ok(Self { entry: fs::read_to_string(file)?, entrypoint })
+        let entry = games::Catalogue::read_file(file)?;
+        let entrypoint = entry.entrypoint().context("a game without scripts")?;
+        Ok(Self { entry: entry.source, entrypoint })
     }
 
     /// Returns an entrypoint that is a shell and stays one while the server runs.

@@ -40,6 +40,21 @@ pub struct Entry {
     pub file: PathBuf,
 }
 
+impl Entry {
+    /// Returns the entrypoint of the game's image where the game has a container of its own: a script of the shell, made of
+    /// the entry's scripts. Nothing if it has none.
+    pub fn entrypoint(&self) -> Option<String> {
+        let Scripts { bootstrap, start, .. } = self.game.scripts.as_ref()?;
+        let bootstrap = bootstrap.as_deref().unwrap_or_default();
+        Some(format!(
+            "set -eu\ncd \"$WORLD\"\nexport HOME=\"$WORLD\"\n\
+             if [ -n \"${{DORMOUSE_CONSOLE_PASSWORD_FILE:-}}\" ]; then\n  \
+             export DORMOUSE_CONSOLE_PASSWORD=\"$(cat \"$DORMOUSE_CONSOLE_PASSWORD_FILE\")\"\nfi\n\
+             (\n{bootstrap}\n)\n{start}"
+        ))
+    }
+}
+
 /// Reads the entry `text` of `file`, or says everything that is wrong with it.
 pub fn parse(file: &Path, text: &str) -> Result<Entry, BadEntry> {
     let mut problems = Problems::new(text);

@@ -153,7 +153,9 @@ fn game_image(ground: &Ground, id: &str) -> Result<Image> {
 
 /// Writes the entrypoint of a game's image, which its entry's scripts make, and returns where it is.
 fn entrypoint(ground: &Ground, id: &str) -> Result<PathBuf> {
-    let script = e2e::image::Image::by(&ground.path(&format!("games/catalog/{id}.toml")))?.entrypoint;
+    let entry = games::Catalogue::read_file(&ground.path(&format!("games/catalog/{id}.toml")))?;
+    let script =
+        entry.entrypoint().with_context(|| format!("{id} has no scripts to make an entrypoint of"))?;
     let directory = ground.target("entrypoints");
     fs::create_dir_all(&directory)?;
     let path = directory.join(id);
