@@ -129,10 +129,10 @@ fn line(rest: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::wire::tests::meeting;
     use std::{
         io::{Read, Write},
-        net::{Ipv4Addr, TcpListener, TcpStream},
-        thread,
+        net::TcpStream,
     };
 
     const LONG: Duration = Duration::from_secs(600);
@@ -210,18 +210,14 @@ mod tests {
     /// Joins a server that does as `serve` says, runs `save dormouse`, and returns what came of it and what the server
     /// heard.
     fn talk(serve: impl FnOnce(&mut Server) + Send) -> (Result<String>, Vec<String>) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        thread::scope(|scope| {
-            let server = scope.spawn(move || {
-                let mut server = Server { stream: listener.accept().unwrap().0, heard: vec![] };
-                serve(&mut server);
-                server.heard
-            });
-            let said = Wire::connect(port, LONG)
-                .and_then(|wire| Admin::join(wire, "secret"))
-                .and_then(|mut admin| admin.command("save dormouse", LONG));
-            (said, server.join().unwrap())
+        let serve = |stream| {
+            let mut server = Server { stream, heard: vec![] };
+            serve(&mut server);
+            server.heard
+        };
+        meeting(serve, |port| {
+            let wire = Wire::connect(port, LONG)?;
+            Admin::join(wire, "secret")?.command("save dormouse", LONG)
         })
     }
 

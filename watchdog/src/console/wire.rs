@@ -78,9 +78,22 @@ fn is_no_end(kind: ErrorKind) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::{net::TcpListener, thread};
+
+    /// Lets a client meet a server that has one connection, and returns what came of either.
+    pub(in crate::console) fn meeting<Said, Heard: Send>(
+        serve: impl FnOnce(TcpStream) -> Heard + Send,
+        client: impl FnOnce(u16) -> Said,
+    ) -> (Said, Heard) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::scope(|scope| {
+            let server = scope.spawn(move || serve(listener.accept().unwrap().0));
+            (client(port), server.join().unwrap())
+        })
+    }
 
     #[test]
     fn a_server_that_says_nothing_is_given_up() {
