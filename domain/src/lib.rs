@@ -21,6 +21,10 @@ pub mod effect;
 
 pub mod idle;
 
+pub mod sight;
+
+pub mod attendance;
+
 pub mod game;
 
 pub mod commands;
