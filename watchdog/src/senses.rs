@@ -9,6 +9,7 @@ use std::{fmt, time::Instant};
 use domain::{
     game::{Count, Game, Protocol},
     idle::{Evidence, Listening, Sighting, Source, combine},
+    sight::{Sight, Standing},
 };
 
 use crate::{
@@ -81,21 +82,27 @@ impl Senses {
         }
     }
 
-    /// Returns, for people, which sources there are and which are missing.
-    pub fn describe(&self) -> String {
-        let mut sources = vec![format!("socket tables: {}", self.sockets.describe())];
+    /// Returns which of the sources that could serve here are there, and which are missing.
+    pub fn sources(&self) -> Vec<Sight> {
+        let sight = |source, standing| Sight { source, standing };
+        let mut sources = vec![sight(Source::SocketTables, Standing::Serves(self.sockets.describe()))];
         if !self.udp_ports.is_empty() {
-            sources.push(match &self.tap {
-                Ok(_) => "packet peers: yes".into(),
-                Err(why) => format!("packet peers: no ({why})"),
-            });
-            if self.tap.is_err() {
-                sources.push("datagram rate: yes, instead".into());
+            match &self.tap {
+                Ok(_) => sources.push(sight(Source::PacketPeers, Standing::Serves("yes".into()))),
+                Err(why) => {
+                    sources.push(sight(Source::PacketPeers, Standing::Missing(why.clone())));
+                    sources.push(sight(Source::DatagramRate, Standing::Serves("yes, instead".into())));
+                }
             }
         }
-        if let Some(query) = &self.query {
-            sources.push(format!("game query: {query}"));
-        }
+        let query = self.query.as_ref().map(|query| Standing::Serves(query.to_string()));
+        sources.extend(query.map(|standing| sight(Source::GameQuery, standing)));
+        sources
+    }
+
+    /// Returns the same in a line, for people.
+    pub fn describe(&self) -> String {
+        let sources: Vec<_> = self.sources().iter().map(ToString::to_string).collect();
         sources.join(", ")
     }
 
