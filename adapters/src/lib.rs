@@ -4,6 +4,8 @@
 
 pub mod report;
 
+pub mod attendance;
+
 pub mod task_env;
 
 pub mod store;

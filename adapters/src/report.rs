@@ -12,10 +12,13 @@ use domain::{
     event::Event,
     idle::Evidence,
     ports::{LARGEST_ARCHIVE, PART_SIZE, Part, PartPlace, Ticket, Upload},
+    sight::{MOST_SOURCES, Sight},
     world::{Address, Archive, ArchiveId, BadName, Generation, Proof, Sha256, StopWhy, TaskId, WorldId},
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::attendance::{AttendanceRecord, SightRecord};
 
 /// The version that this program writes.
 pub const VERSION: u32 = 2;
@@ -31,6 +34,9 @@ const LONGEST_KEY: usize = 4096;
 
 /// The most characters of free text that are taken from a watchdog: games run strangers' mods.
 const LONGEST_TEXT: usize = 300;
+
+/// The most characters of what is said of a source.
+const LONGEST_HOW: usize = 120;
 
 /// What the watchdog of one launch has to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +79,12 @@ pub struct Report {
     /// Why something else was not put into the world's directory.
     #[serde(default)]
     pub fill_failed: Option<String>,
+    /// Who was on since the game was ready. What is no attendance is passed over: no launch shall end for a statistic.
+    #[serde(default)]
+    pub attendance: Option<AttendanceRecord>,
+    /// By which sources players are seen.
+    #[serde(default)]
+    pub sources: Vec<SightRecord>,
 }
 
 /// What came of an archive that was asked for while the world is awake.
@@ -215,6 +227,7 @@ impl Report {
         let uploaded = self.uploaded.map(|archive| archive.parse(generation)).transpose()?;
         let unchanged = self.unchanged.map(|id| ArchiveId::parse(&id)).transpose()?;
         let backup = self.backup.map(|backup| backup.event(generation)).transpose()?;
+        let attended = attended(generation, self.attendance.as_ref(), self.sources);
         let events = [
             Some(Event::Heard { generation, task: task.clone() }),
             self.claimed.then_some(Event::Claimed { generation, task }),
@@ -225,6 +238,7 @@ impl Report {
             self.seen.map(|seen| seen.event(generation, now)),
             backup,
             self.stopping.map(|why| Event::StopBegan { generation, why: why.parse() }),
+            attended,
             self.saved.map(|proof| Event::Saved { generation, proof: proof.parse() }),
             unchanged.map(|archive| Event::Unchanged { generation, archive }),
             uploaded.map(|archive| Event::Uploaded { generation, archive }),
@@ -232,6 +246,27 @@ impl Report {
         ];
         Ok(Parsed { world, generation, events: events.into_iter().flatten().collect() })
     }
+}
+
+/// Returns what a watchdog of this version says at every report, and one of the version before at none.
+fn attended(
+    generation: Generation,
+    attendance: Option<&AttendanceRecord>,
+    sources: Vec<SightRecord>,
+) -> Option<Event> {
+    let attendance = attendance.and_then(|record| record.parse().ok());
+    let mut sights: Vec<Sight> = Vec::new();
+    for record in sources.into_iter().take(MOST_SOURCES) {
+        let how = shortened(&record.how).chars().take(LONGEST_HOW).collect();
+        let sight = SightRecord { how, ..record }.parse();
+        sights.extend(sight.filter(|new| sights.iter().all(|sight| sight.source != new.source)));
+    }
+    let is_said = attendance.is_some() || !sights.is_empty();
+    is_said.then(|| Event::Attended {
+        generation,
+        attendance: attendance.unwrap_or_default(),
+        sources: sights,
+    })
 }
 
 impl BackupRecord {
@@ -515,6 +550,7 @@ impl From<Ticket> for TicketRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attendance::tests::attendance;
     use expect_test::expect;
 
     fn report() -> Report {
@@ -536,12 +572,18 @@ mod tests {
             backup: None,
             filled: None,
             fill_failed: None,
+            attendance: Some((&attendance(&[(2, Evidence::Empty), (10, Evidence::Players(2))])).into()),
+            sources: vec![SightRecord {
+                source: "packet peers".into(),
+                serves: false,
+                how: "CAP_NET_RAW is missing".into(),
+            }],
         }
     }
 
     #[test]
     fn a_report_reads_as_this_json() {
-        expect![[r#"{"v":2,"world":"w1","generation":3,"task":"t3","port":30000,"claimed":true,"ready":true,"start_failed":null,"seen":{"players":{"is":"players","n":2},"stops_in_s":null},"stopping":null,"saved":null,"uploaded":null,"archive_failed":null,"unchanged":null,"backup":null,"filled":null,"fill_failed":null}"#]]
+        expect![[r#"{"v":2,"world":"w1","generation":3,"task":"t3","port":30000,"claimed":true,"ready":true,"start_failed":null,"seen":{"players":{"is":"players","n":2},"stops_in_s":null},"stopping":null,"saved":null,"uploaded":null,"archive_failed":null,"unchanged":null,"backup":null,"filled":null,"fill_failed":null,"attendance":{"span_s":60,"watched_ms":719999,"played_ms":600000,"player_ms":1200000,"unknown_ms":0,"curve":"0*2 2*10"},"sources":[{"source":"packet peers","serves":false,"how":"CAP_NET_RAW is missing"}]}"#]]
             .assert_eq(&serde_json::to_string(&report()).unwrap());
     }
 
@@ -550,7 +592,56 @@ mod tests {
         let parsed = report().parse("203.0.113.7", Timestamp::UNIX_EPOCH).unwrap();
         let names: Vec<_> =
             parsed.events.iter().map(|e| format!("{e:?}").split(' ').next().unwrap().to_owned()).collect();
-        expect!["Heard, Claimed, Ready, Seen"].assert_eq(&names.join(", "));
+        expect!["Heard, Claimed, Ready, Seen, Attended"].assert_eq(&names.join(", "));
+    }
+
+    #[test]
+    fn reports_that_do_not_tell_who_was_on_are_taken() {
+        for v in OLDEST_VERSION..=VERSION {
+            let mut record = serde_json::to_value(Report { v, ..report() }).unwrap();
+            let fields = record.as_object_mut().unwrap();
+            fields.remove("attendance").unwrap();
+            fields.remove("sources").unwrap();
+            let old: Report = serde_json::from_value(record).unwrap();
+            let parsed = old.parse("203.0.113.7", Timestamp::UNIX_EPOCH).unwrap();
+            assert!(!parsed.events.iter().any(|event| matches!(event, Event::Attended { .. })));
+            assert!(parsed.events.iter().any(|event| matches!(event, Event::Seen { .. })));
+        }
+    }
+
+    #[test]
+    fn who_was_on_is_told_as_far_as_it_makes_sense() {
+        let told = |change: &dyn Fn(&mut Report)| {
+            let mut report = report();
+            change(&mut report);
+            let events = report.parse("203.0.113.7", Timestamp::UNIX_EPOCH).unwrap().events;
+            let told = events.into_iter().find_map(|event| {
+                let Event::Attended { attendance, sources, .. } = event else { return None };
+                let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
+                Some(format!("{attendance}; {}", sources.join(", ")))
+            });
+            told.unwrap_or("nothing".into())
+        };
+        let source =
+            |name: &str| SightRecord { source: name.into(), serves: true, how: "\u{1b}".repeat(900) };
+        let many = |report: &mut Report| {
+            report.sources = [source("x"), source("game query"), source("game query")].into();
+            report.sources.extend(vec![source("packet peers"); 10_000]);
+        };
+        let bad = |report: &mut Report| {
+            report.attendance.as_mut().unwrap().curve = "65535*240 ".repeat(1000);
+        };
+        let said = [
+            told(&|_| {}),
+            told(&many).replace("  ", ""),
+            told(&bad),
+            told(&|report| (report.attendance, report.sources) = (None, vec![])),
+        ];
+        expect![[r#"
+            up to 2 players seen, 10 min of 11 min (20 min added up); packet peers: no (CAP_NET_RAW is missing)
+            up to 2 players seen, 10 min of 11 min (20 min added up); game query: , packet peers: 
+            nobody on in 0 s; packet peers: no (CAP_NET_RAW is missing)
+            nothing"#]].assert_eq(&said.join("\n"));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use jiff::Timestamp;
 
 use crate::{
+    attendance::Attendance,
     idle::{Evidence, TimerChoices},
+    sight::Sight,
     talk::{CardId, Follower, Place, Told},
     vault::{CareChoices, Litter},
     world::{Address, Archive, ArchiveId, Errand, Generation, LinkId, Person, Proof, StopWhy, TaskId},
@@ -135,6 +137,15 @@ pub enum Event {
         /// When it will begin to stop unless that changes.
         stops_at: Option<Timestamp>,
     },
+    /// The watchdog tells who was on so far. It says so again until the launch is over.
+    Attended {
+        /// The launch.
+        generation: Generation,
+        /// Who was on since the game was ready.
+        attendance: Attendance,
+        /// By which sources players are seen.
+        sources: Vec<Sight>,
+    },
     /// The watchdog stops, of its own accord or as told.
     StopBegan {
         /// The launch.
@@ -244,6 +255,7 @@ impl Event {
             | Self::Ready { generation, .. }
             | Self::StartFailed { generation, .. }
             | Self::Seen { generation, .. }
+            | Self::Attended { generation, .. }
             | Self::StopBegan { generation, .. }
             | Self::Saved { generation, .. }
             | Self::Uploaded { generation, .. }

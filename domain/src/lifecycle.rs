@@ -35,10 +35,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
+    attendance::{Attendance, MOST_PAST_SPANS},
     effect::{Files, files, notice, told},
     event::{Event, Gone},
     idle::{Evidence, TimerChoices, Timers},
     refusal::Refusal,
+    sight::Sight,
     talk::{CardId, Place, Talk, Told},
     vault::{Care, CareChoices, ExportLink, Kept, KeptWhy, LinkOf, Litter, Storage, Vault},
     world::{
@@ -158,6 +160,7 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Ready { address, .. } => Ok(ready(world, address, now)),
         Event::StartFailed { why, .. } => Ok(start_failed(world, why, now)),
         Event::Seen { players, stops_at, .. } => Ok(seen(world, Heard { at: now, players, stops_at })),
+        Event::Attended { attendance, sources, .. } => Ok(attended(world, attendance, sources)),
         Event::StopBegan { why, .. } => Ok(stop_began(world, why, now)),
         Event::Saved { proof, .. } => Ok(saved(world, proof, now)),
         Event::Uploaded { archive, .. } => Ok(uploaded(world, archive, now)),
@@ -674,6 +677,30 @@ fn seen(world: &World, now_heard: Heard) -> World {
     with_backup_due(&given_up(&next, now), now)
 }
 
+/// Takes note of who was on, unless more was told already: reports may overtake each other. It is noted only where a report
+/// changes the record anyway: at every look, and once more when the watchdog has begun to stop.
+fn attended(world: &World, attendance: Attendance, sources: Vec<Sight>) -> World {
+    let mut next = world.clone();
+    match &mut next.state {
+        State::Awake { launch, .. }
+        | State::Stopping {
+            launch,
+            step: StopStep::Saving | StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..),
+            ..
+        } if launch.attendance.sums().watched <= attendance.sums().watched => {
+            (launch.attendance, launch.sources) = (attendance, sources);
+        }
+        State::Starting { .. }
+        | State::Awake { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Asleep
+        | State::Deleting { .. }
+        | State::Deleted { .. } => {}
+    }
+    next
+}
+
 /// Returns the world without hope for an archive that has taken too long.
 fn given_up(world: &World, now: Timestamp) -> World {
     match &world.state {
@@ -1034,7 +1061,8 @@ fn with(world: &World, state: State) -> World {
 fn starting(world: &World, asked: Asked, errand: Option<Errand>, now: Timestamp) -> World {
     let generation = world.generation.next();
     let deadline = now + LAUNCH_LIMIT;
-    let launch = Launch { generation, errand, asked, passed: Vec::new() };
+    let (passed, attendance, sources) = (Vec::new(), Attendance::default(), Vec::new());
+    let launch = Launch { generation, errand, asked, passed, attendance, sources };
     let state = State::Starting { launch, step: StartStep::Launching, deadline };
     World { generation, state, ..world.clone() }
 }
@@ -1126,7 +1154,10 @@ fn ending_named(world: &World, found: TaskId) -> World {
 }
 
 fn settled(world: &World, launch: &Launch, outcome: Outcome, then: &Then, now: Timestamp) -> World {
-    let launch = launch.clone().passing(Milestone::Ended, now);
+    let mut launch = launch.clone().passing(Milestone::Ended, now);
+    // Many sessions are remembered, and a record has to stay small.
+    launch.attendance = launch.attendance.shrunk(MOST_PAST_SPANS);
+    launch.sources.clear();
     let outcome = of_errand(&launch, outcome);
     let world = &without_next(&without_backup(world), &outcome);
     let past = world.last.iter().chain(&world.past).take(MOST_PAST).cloned().collect();

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
+    attendance::Attendance,
     idle::{Evidence, Timers},
+    sight::Sight,
     talk::Talk,
     vault::{KEPT_DELETED, KeptWhy, Vault},
 };
@@ -283,6 +285,10 @@ pub struct Launch {
     pub asked: Asked,
     /// The milestones passed so far and their times, each at most once.
     pub passed: Vec<(Milestone, Timestamp)>,
+    /// Who was on since the game was ready.
+    pub attendance: Attendance,
+    /// By which sources players are seen; of a launch that is over, nothing.
+    pub sources: Vec<Sight>,
 }
 
 impl Launch {

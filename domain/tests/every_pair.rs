@@ -49,6 +49,7 @@ const EVENTS: &[&str] = &[
     "startfailed",
     "seen 2",
     "seen 0 90000",
+    "attended 5 2",
     "began cap",
     "saved fresh",
     "uploaded a1",

@@ -58,6 +58,50 @@ fn every_milestone_of_an_evening_is_kept_with_its_time() {
 }
 
 #[test]
+fn who_was_on_stays_with_the_launch_and_is_kept_with_the_session() {
+    let told = |name: &str, script: &str| {
+        let (mut world, _) = situation(name);
+        for (second, text) in steps(script) {
+            world = step(&world, event(text, &world), at(second)).unwrap();
+        }
+        let launch = world.launch().or(world.last.as_ref().map(|last| &last.launch)).unwrap();
+        let (spans, sources) = (launch.attendance.curve().len(), launch.sources.len());
+        format!("{script}: {}; {spans} spans, {sources} sources\n", launch.attendance)
+    };
+    let lines = [
+        told("claimed", "40 attended 0 0; 90 ready"),
+        told("awake", "700 attended 3 2"),
+        told("awake", "700 attended 3 2; 702 attended 3 2; 703 attended 2 2"),
+        told("awake", "700 attended 3 2; 702 stop ann; 703 attended 4 2; 705 began left; 706 attended 5 2"),
+        told("awake", "9000 attended 120 2; 9001 gone crashed"),
+        told("asleep", "1000 start ann"),
+    ];
+    expect![[r#"
+        40 attended 0 0; 90 ready: nobody on in 0 s; 0 spans, 0 sources
+        700 attended 3 2: up to 2 players seen, 2 min 59 s of 2 min 59 s (5 min added up); 3 spans, 1 sources
+        700 attended 3 2; 702 attended 3 2; 703 attended 2 2: up to 2 players seen, 2 min 59 s of 2 min 59 s (5 min added up); 3 spans, 1 sources
+        700 attended 3 2; 702 stop ann; 703 attended 4 2; 705 began left; 706 attended 5 2: up to 2 players seen, 4 min 59 s of 4 min 59 s (9 min added up); 5 spans, 1 sources
+        9000 attended 120 2; 9001 gone crashed: up to 2 players seen, 1 h 59 min of 1 h 59 min (3 h 59 min added up); 60 spans, 0 sources
+        1000 start ann: nobody on in 0 s; 0 spans, 0 sources
+    "#]].assert_eq(&lines.concat());
+}
+
+#[test]
+fn who_was_on_is_told_with_what_is_saved_anyway() {
+    for name in ["launching", "launched", "claimed", "asked", "ending", "killing", "unnamed"] {
+        changes_nothing(name, "1200 attended 5 2");
+    }
+    for name in ["awake", "warned", "kept", "saving", "saved", "uploaded", "rejected"] {
+        let (world, second) = situation(name);
+        let told = step(&world, event("attended 5 2", &world), at(second + 1)).unwrap();
+        assert_ne!(told, world, "{name}");
+        assert_eq!(effects(&told), effects(&world), "{name}: nothing is done because of it");
+        let again = step(&told, event("attended 5 2", &told), at(second + 3)).unwrap();
+        assert_eq!(again, told, "{name}: what is said again is no news");
+    }
+}
+
+#[test]
 fn a_world_that_is_stopped_with_players_on_it_is_saved_all_the_same() {
     after(
         "awake",

@@ -22,11 +22,13 @@ use std::{
 };
 
 use adapters::{
+    attendance::{AttendanceRecord, SightRecord},
     report::{OrdersRecord, ProofRecord, Report, SeenRecord, VERSION, WhyRecord},
     task_env::{GameStart, TaskEnv},
 };
 use anyhow::{Context, Result, bail};
 use domain::{
+    attendance::Attendance,
     game::Game,
     idle::{Evidence, Held, Listening, Sample, Verdict, Watch},
     world::{Proof, StopWhy, TaskId},
@@ -311,6 +313,7 @@ impl Task {
     /// Watches until it is time to leave.
     fn watch(&mut self, owned: &Owned, game: &mut dyn RunningGame, senses: &mut Senses) -> Result<Leave> {
         let (ready, mut watch, timers) = (Instant::now(), Watch::default(), self.env.timers);
+        let mut attendance = Attendance::default();
         loop {
             let look = self.look(senses);
             let held = if self.reporter.is_kept() { Held::Yes } else { Held::No };
@@ -321,6 +324,8 @@ impl Task {
                 held,
             };
             let verdict = watch.sample(&sample, &timers);
+            attendance.note(sample.at, &sample.players);
+            self.recount(&attendance, senses);
             self.tell(&look, &verdict);
             self.operator.heed(warning(&sample, &verdict));
             match verdict {
@@ -350,6 +355,15 @@ impl Task {
                 thread::sleep(GLANCE_EVERY);
             }
         }
+    }
+
+    /// Tells with the next report who was on so far, and how that is known.
+    fn recount(&self, attendance: &Attendance, senses: &Senses) {
+        let (attendance, sources) = (AttendanceRecord::from(attendance), senses.sources());
+        self.reporter.note(|report| {
+            report.attendance = Some(attendance);
+            report.sources = sources.iter().map(SightRecord::from).collect();
+        });
     }
 
     /// Reports a look: at once if who is on has changed or the warning came or went, with the next report otherwise.
@@ -526,5 +540,7 @@ fn first_report(env: &TaskEnv, task: &TaskId) -> Report {
         backup: None,
         filled: None,
         fill_failed: None,
+        attendance: None,
+        sources: vec![],
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use domain::{
+    attendance::Attendance,
     game::{Count, Protocol},
     idle::{Evidence, Held, Listening, Sample, Sighting, Source, Timers, Verdict, Watch, combine},
     world::StopWhy,
@@ -30,11 +31,13 @@ fn a_year_of_evenings_passes_without_a_player_thrown_out_or_an_hour_wasted() {
     let mut told = Told::default();
     for seed in 0..365 {
         let evening = Evening::new(seed);
-        evening.play(&mut told);
+        let attendance = evening.play(&mut told);
+        told.attended(seed, &attendance);
     }
     // The year is worth something only if all of it happened.
     assert!(told.joined > 300 && told.capped > 5 && told.never > 5, "{told:?}");
     assert!(told.unknown_seconds > 10_000 && told.strangers > 10_000, "{told:?}");
+    assert!(told.year_attended.abs_diff(told.year_played) < told.year_played / 20, "{told:?}");
 }
 
 /// How the evenings ended, and what was in them.
@@ -45,6 +48,25 @@ struct Told {
     capped: u32,
     strangers: u64,
     unknown_seconds: u64,
+    /// For how long somebody was on in the evening, how often somebody came, and the same of the year.
+    played: u64,
+    stays: u64,
+    year_played: u64,
+    year_attended: u64,
+}
+
+impl Told {
+    /// Checks what was noted of an evening against who really was on.
+    fn attended(&mut self, seed: u64, attendance: &Attendance) {
+        let sums = attendance.sums();
+        let (noted, unknown) = (sums.played.as_secs(), sums.unknown.as_secs());
+        // Whoever comes is seen after a while, and whoever leaves for a while longer.
+        let slack = self.stays * WINDOW_SECONDS;
+        assert!(noted <= self.played + slack, "evening {seed}: {noted} s noted, {} s played", self.played);
+        assert!(noted + unknown + slack >= self.played, "evening {seed}: {noted} s of {} s", self.played);
+        self.year_played += self.played;
+        self.year_attended += noted;
+    }
 }
 
 /// A stay of one player, in seconds of the evening.
@@ -111,7 +133,7 @@ impl Evening {
         Self { random, protocol, stays, lags, pauses, failures, scans, ping, keeps_port }
     }
 
-    fn play(mut self, told: &mut Told) {
+    fn play(mut self, told: &mut Told) -> Attendance {
         let timers = Timers {
             never_joined: Duration::from_secs(NEVER_JOINED),
             last_left: Duration::from_secs(LAST_LEFT),
@@ -121,6 +143,8 @@ impl Evening {
         let (mut judge, mut watch) = (Judge::new(Begun::BeforeTheGame), Watch::default());
         // How long nobody was on, and how much of that could not be known.
         let (mut alone, mut blind, mut ever) = (0, 0, false);
+        let mut attendance = Attendance::default();
+        (told.played, told.stays) = (0, 0);
         for now in 0..=CAP {
             let connections = self.players(now, &mut judge);
             let on = self.stays.iter().filter(|stay| (stay.from..stay.to).contains(&now));
@@ -129,6 +153,8 @@ impl Evening {
             told.strangers += self.strangers(now, &mut judge);
             (alone, blind) = if is_on { (0, 0) } else { (alone + 1, blind) };
             ever |= is_on;
+            told.played += u64::from(is_on);
+            told.stays += self.stays.iter().filter(|stay| stay.from == now).count() as u64;
             if within(&self.pauses, now) {
                 blind += u64::from(!is_on);
                 continue;
@@ -143,6 +169,7 @@ impl Evening {
                 listening: Listening::Yes,
                 held: Held::No,
             };
+            attendance.note(sample.at, &sample.players);
             match watch.sample(&sample, &timers) {
                 Verdict::Keep | Verdict::Warn { .. } => {
                     let limit = if ever { LAST_LEFT + SILENCE_SECONDS } else { NEVER_JOINED };
@@ -154,16 +181,17 @@ impl Evening {
                 Verdict::Stop(StopWhy::Cap) => {
                     assert_eq!(now, CAP);
                     told.capped += 1;
-                    return;
+                    return attendance;
                 }
                 Verdict::Stop(why) => {
                     assert!(!is_known, "thrown out at {now} s: {why:?}");
                     told.joined += u32::from(why == StopWhy::LastLeft);
                     told.never += u32::from(why == StopWhy::NeverJoined);
-                    return;
+                    return attendance;
                 }
             }
         }
+        attendance
     }
 
     /// Lets those who are on say something, and returns their connections.

@@ -5,13 +5,16 @@ use std::time::Duration;
 use domain::{
     access::{Action, Rules, Who},
     effect::is_settled,
-    idle::{Evidence, Timers},
+    idle::{Evidence, Source, Timers},
     ports::{CreateError, Found, Listed, LoadError, SaveError, Store, Version},
+    sight::{Sight, Standing},
     talk::{CardId, Follower, Place, ReplyId, Talk, Told},
     vault::{Care, ExportLink, Kept, KeptWhy, LinkOf, Litter, Retention, Storage, Vault},
     world::*,
 };
 use jiff::Timestamp;
+
+use crate::attendance::tests::attendance;
 
 /// Holds `store`, which has no worlds yet, to every promise.
 pub(crate) async fn all(store: &dyn Store) {
@@ -440,7 +443,22 @@ fn launch(generation: u32) -> Launch {
     let all = Milestone::ALL.into_iter().filter(|m| *m != Milestone::Filled);
     let passed = all.filter(|m| ended || *m <= Milestone::Ready).zip(1..);
     let passed = passed.map(|(milestone, minute)| (milestone, at(minute))).collect();
-    Launch { generation: Generation(generation), errand: None, asked: asked(), passed }
+    let sight = |source, standing| Sight { source, standing };
+    let sources = vec![
+        sight(Source::SocketTables, Standing::Serves("by netlink".into())),
+        sight(Source::PacketPeers, Standing::Missing("CAP_NET_RAW is missing".into())),
+        sight(Source::DatagramRate, Standing::Serves("yes, instead".into())),
+        sight(Source::GameQuery, Standing::Serves("A2S at port 2457".into())),
+    ];
+    let evening = [(20, Evidence::Empty), (30, Evidence::Players(3)), (7, Evidence::Unknown("x".into()))];
+    Launch {
+        generation: Generation(generation),
+        errand: None,
+        asked: asked(),
+        passed,
+        attendance: attendance(&evening),
+        sources: if ended { vec![] } else { sources },
+    }
 }
 
 fn archive(generation: u32) -> Archive {

@@ -9,6 +9,8 @@ use domain::world::World;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use crate::attendance::{AttendanceRecord, SightRecord};
+
 mod of_world;
 
 mod restore;
@@ -18,7 +20,7 @@ mod vault;
 use vault::{ErrandRecord, KeptWhyRecord, VaultRecord};
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// The oldest version that is read: it knew of the newest archive alone.
 const OLDEST_VERSION: u64 = 1;
@@ -181,6 +183,11 @@ struct LaunchRecord {
     errand: Option<ErrandRecord>,
     asked: AskedRecord,
     passed: Vec<PassedRecord>,
+    // Version 2 did not know who was on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attendance: Option<AttendanceRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<SightRecord>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -357,10 +364,12 @@ enum ForceRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::worlds_in_every_state;
+    use crate::{attendance::tests::longest, store::contract::worlds_in_every_state};
     use domain::{
+        attendance::{Attendance, MOST_PAST_SPANS},
         talk::Talk,
         vault::{Care, Vault},
+        world::{Launch, MOST_PAST, State},
     };
     use expect_test::{Expect, expect};
 
@@ -376,7 +385,7 @@ mod tests {
     fn an_awake_world_reads_well() {
         expect![[r#"
             {
-              "v": 2,
+              "v": 3,
               "id": "w-awake",
               "guild": "g-states",
               "name": "awake",
@@ -548,7 +557,15 @@ mod tests {
                       "milestone": "ended",
                       "at_ms": 1795253880250
                     }
-                  ]
+                  ],
+                  "attendance": {
+                    "span_s": 60,
+                    "watched_ms": 3419999,
+                    "played_ms": 1800000,
+                    "player_ms": 5400000,
+                    "unknown_ms": 420000,
+                    "curve": "0*20 3*30 ?*7"
+                  }
                 },
                 "outcome": {
                   "is": "slept",
@@ -602,7 +619,15 @@ mod tests {
                         "milestone": "ended",
                         "at_ms": 1795253880250
                       }
-                    ]
+                    ],
+                    "attendance": {
+                      "span_s": 60,
+                      "watched_ms": 3419999,
+                      "played_ms": 1800000,
+                      "player_ms": 5400000,
+                      "unknown_ms": 420000,
+                      "curve": "0*20 3*30 ?*7"
+                    }
                   },
                   "outcome": {
                     "is": "lost",
@@ -646,6 +671,36 @@ mod tests {
                       "milestone": "ready",
                       "at_ms": 1795253580250
                     }
+                  ],
+                  "attendance": {
+                    "span_s": 60,
+                    "watched_ms": 3419999,
+                    "played_ms": 1800000,
+                    "player_ms": 5400000,
+                    "unknown_ms": 420000,
+                    "curve": "0*20 3*30 ?*7"
+                  },
+                  "sources": [
+                    {
+                      "source": "socket tables",
+                      "serves": true,
+                      "how": "by netlink"
+                    },
+                    {
+                      "source": "packet peers",
+                      "serves": false,
+                      "how": "CAP_NET_RAW is missing"
+                    },
+                    {
+                      "source": "datagram rate",
+                      "serves": true,
+                      "how": "yes, instead"
+                    },
+                    {
+                      "source": "game query",
+                      "serves": true,
+                      "how": "A2S at port 2457"
+                    }
                   ]
                 },
                 "task": "arn:aws:ecs:eu-central-1:111122223333:task/dormouse/0a1b2c",
@@ -686,19 +741,70 @@ mod tests {
                 kept: w.vault.newest().cloned().into_iter().collect(),
                 ..Vault::new(Care::DEFAULT)
             };
-            let since =
-                |w: &World| World { past: vec![], talk: Talk::default(), vault: vault(w), ..w.clone() };
+            let since = |w: &World| World {
+                past: vec![],
+                talk: Talk::default(),
+                vault: vault(w),
+                ..as_of_version_2(w)
+            };
             assert!(worlds.iter().any(|w| since(w) == world), "{record}");
             decoded += 1;
         }
         assert_eq!(decoded, 31);
     }
 
+    /// The fixture is what a program of version 2 wrote, one record a line; it is never written anew.
+    #[test]
+    fn records_of_version_2_go_on_decoding() {
+        let worlds: Vec<_> = worlds_in_every_state().iter().map(as_of_version_2).collect();
+        let decoded: Vec<_> =
+            include_str!("record/v2.jsonl").lines().map(|record| decode(record).unwrap()).collect();
+        assert!(decoded.iter().all(|world| worlds.contains(world)));
+        assert_eq!(decoded.len(), 50);
+    }
+
+    /// Returns `world` without what version 2 did not know.
+    fn as_of_version_2(world: &World) -> World {
+        let mut world = world.clone();
+        let forget = |launch: &mut Launch| {
+            launch.attendance = Attendance::default();
+            launch.sources.clear();
+        };
+        world.last.iter_mut().chain(&mut world.past).for_each(|session| forget(&mut session.launch));
+        if let State::Starting { launch, .. }
+        | State::Awake { launch, .. }
+        | State::Stopping { launch, .. }
+        | State::Ending { launch, .. } = &mut world.state
+        {
+            forget(launch);
+        }
+        world
+    }
+
+    #[test]
+    fn twenty_evenings_at_their_worst_stay_small() {
+        let mut world = worlds_in_every_state().into_iter().find(|w| w.name.as_str() == "awake").unwrap();
+        let bytes_without = encode(&world).len();
+        if let State::Awake { launch, .. } = &mut world.state {
+            launch.attendance = longest();
+        }
+        let mut evening = world.last.clone().unwrap();
+        evening.launch.attendance = longest().shrunk(MOST_PAST_SPANS);
+        world.past = vec![evening.clone(); MOST_PAST];
+        world.last = Some(evening);
+        let record = encode(&world);
+        assert_eq!(decode(&record), Ok(world));
+        expect!["4202 B with two evenings, 24728 B with twenty at their worst"].assert_eq(&format!(
+            "{bytes_without} B with two evenings, {} B with twenty at their worst",
+            record.len()
+        ));
+    }
+
     #[test]
     fn a_newer_record_is_refused_even_if_nothing_else_is_understood() {
         check(
-            r#"{"v": 3, "moons": 3}"#,
-            expect!["`v`: the record has version 3 and this Dormouse reads up to 2: use the newer one"],
+            r#"{"v": 4, "moons": 3}"#,
+            expect!["`v`: the record has version 4 and this Dormouse reads up to 3: use the newer one"],
         );
     }
 
@@ -706,10 +812,10 @@ mod tests {
     fn what_is_wrong_is_named() {
         check("", expect!["`record`: EOF while parsing a value at line 1 column 0"]);
         check("{}", expect!["`record`: missing field `v` at line 1 column 2"]);
-        check(&awake().replace(r#""v": 2"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
+        check(&awake().replace(r#""v": 3"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
         check(
             &awake().replace(r#""host""#, r#""hots""#),
-            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 297 column 1"],
+            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 343 column 1"],
         );
         check(
             &awake().replace("1795253400250", r#""soon""#),
@@ -745,12 +851,12 @@ mod tests {
     fn a_field_that_is_missing_is_not_taken_for_null() {
         check(
             &awake().replace("  \"claimed\": 7,\n", ""),
-            expect!["`record`: missing field `claimed` at line 296 column 1"],
+            expect!["`record`: missing field `claimed` at line 342 column 1"],
         );
         check(
             &awake().replace("\"stops_at_ms\"", "\"stops_at\""),
             expect![
-                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 297 column 1"
+                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 343 column 1"
             ],
         );
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use domain::{
     Timestamp,
+    attendance::Attendance,
     event::{Event, Gone},
-    idle::{Evidence, TimerChoices, Timers},
+    idle::{Evidence, Source, TimerChoices, Timers},
     lifecycle::{NewWorld, create, step},
+    sight::{Sight, Standing},
     talk::{CardId, Follower, Place, ReplyId, Told},
     vault::{Care, CareChoices, Litter, Storage},
     world::{
@@ -194,6 +196,15 @@ pub(crate) fn event(text: &str, world: &World) -> Event {
         ["seen", players, stops_at] => {
             let stops_at = Some(at(stops_at.parse().unwrap()));
             Event::Seen { generation, players: evidence(players), stops_at }
+        }
+        ["attended", minutes, players] => {
+            let mut attendance = Attendance::default();
+            for second in 0..60 * minutes.parse::<u64>().unwrap() {
+                attendance.note(Duration::from_secs(second), &evidence(players));
+            }
+            let standing = Standing::Missing("no CAP_NET_RAW".into());
+            let sources = vec![Sight { source: Source::PacketPeers, standing }];
+            Event::Attended { generation, attendance, sources }
         }
         ["began", why] => Event::StopBegan { generation, why: stop_why(why) },
         ["saved", proof] => Event::Saved { generation, proof: self::proof(proof) },

@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use domain::{
+    attendance::Attendance,
     effect::is_settled,
     world::{Generation, Launch, Outcome, Session},
 };
@@ -433,6 +434,8 @@ fn session(reason: &str) -> Session {
         errand: None,
         asked: asleep("w", "g", "n").created,
         passed: vec![],
+        attendance: Attendance::default(),
+        sources: vec![],
     };
     Session { launch, outcome: Outcome::Failed(reason.into()) }
 }

@@ -103,7 +103,7 @@ impl From<&Session> for SessionRecord {
 }
 
 impl From<&Launch> for LaunchRecord {
-    fn from(Launch { generation, errand, asked, passed }: &Launch) -> Self {
+    fn from(Launch { generation, errand, asked, passed, attendance, sources }: &Launch) -> Self {
         let passed = passed
             .iter()
             .map(|(milestone, at)| PassedRecord {
@@ -112,7 +112,9 @@ impl From<&Launch> for LaunchRecord {
             })
             .collect();
         let errand = errand.as_ref().map(ErrandRecord::from);
-        Self { generation: generation.0, errand, asked: asked.into(), passed }
+        let attendance = (!attendance.is_empty()).then(|| AttendanceRecord::from(attendance));
+        let sources = sources.iter().map(SightRecord::from).collect();
+        Self { generation: generation.0, errand, asked: asked.into(), passed, attendance, sources }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{str::FromStr, time::Duration};
 
 use domain::{
+    attendance::Attendance,
     idle::{Evidence, Timers},
+    sight::Sight,
     talk::{CardId, Follower, Place, ReplyId, Talk, Told},
     world::{
         Address, Archive, Asked, Backup, BackupStep, BadName, Force, Generation, Heard, Launch, Milestone,
@@ -115,8 +117,18 @@ impl LaunchRecord {
                 .map(PassedRecord::restore)
                 .collect::<Result<_, _>>()
                 .within("passed")?,
+            attendance: self
+                .attendance
+                .map_or(Ok(Attendance::default()), |record| record.parse())
+                .map_err(|error| wrong("attendance", error))?,
+            sources: self.sources.into_iter().map(sight).collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn sight(record: SightRecord) -> Result<Sight, DecodeError> {
+    let unknown = wrong("sources", format!("`{}` is no source", record.source.escape_debug()));
+    record.parse().ok_or(unknown)
 }
 
 impl PassedRecord {
