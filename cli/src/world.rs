@@ -325,6 +325,10 @@ fn status(named: &Named) -> Result<ExitCode> {
     for launch in world.launch.iter().chain(&world.last) {
         say!("  launch {}, asked for by {} at {}", launch.generation, launch.asked_by, launch.asked_at);
         launch.milestones.iter().for_each(|m| say!("    {}", milestone(&m.name, m.after_ms)));
+        attended(launch, "    ");
+    }
+    if let Some(sight) = world.weak_sight {
+        say!("  {sight}");
     }
     if let Some(archive) = world.archive {
         say!("  newest archive: {} ({}), SHA-256 {}", archive.id, words::bytes(archive.size), archive.sha256);
@@ -567,9 +571,17 @@ fn sessions(named @ Named { name, reach }: &Named) -> Result<ExitCode> {
             session.asked_by,
             session.asked_at
         );
-        say!("  {}", session.outcome.unwrap_or_default());
+        say!("  {}", session.outcome.as_deref().unwrap_or_default());
+        attended(&session, "  ");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows who was on.
+fn attended(launch: &LaunchView, indent: &str) {
+    if let Some(attendance) = &launch.attendance {
+        say!("{indent}{}\n{indent}{}", attendance.text, attendance.drawn);
+    }
 }
 
 fn remove(delete: &Delete) -> Result<ExitCode> {

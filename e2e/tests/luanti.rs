@@ -2,7 +2,7 @@
 
 use std::{fs::File, net::IpAddr, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::{
     clients::{LuantiClient, surely},
     dormouse::{Dormouse, players},
@@ -54,6 +54,7 @@ fn players_who_come_and_go_are_counted_and_the_world_sleeps_after_the_last_one()
         asleep["last"]["outcome"] == "saved and archived, since the last player has left",
         "it ended otherwise: {asleep:#}"
     );
+    check_attendance(&dormouse, &asleep)?;
     check_archive(&dormouse, &asleep)
 }
 
@@ -94,6 +95,21 @@ fn without_the_right_to_see_packets_a_player_still_keeps_the_world_awake() -> Re
     ann.leave()?;
     println!("nobody seen after {:.1?}", dormouse.wait_for_players("valhalla", 0, s(60))?);
     dormouse.wait_for_state("valhalla", "asleep", s(70)).map(drop)
+}
+
+/// Checks that the session tells who was on: one or two players for about a minute and a half.
+fn check_attendance(dormouse: &Dormouse<'_>, asleep: &Value) -> Result<()> {
+    let attendance = &asleep["last"]["attendance"];
+    let sum = |name: &str| attendance[name].as_u64().with_context(|| format!("no {name}: {asleep:#}"));
+    ensure!(attendance["peak"] == 2, "two were on: {attendance:#}");
+    let (watched, played, all) = (sum("watched_s")?, sum("played_s")?, sum("player_s")?);
+    ensure!(played >= 45 && played < watched && all > played, "a player's evening: {attendance:#}");
+    let curve = attendance["curve"].as_array().context("no curve")?;
+    ensure!(curve.len() as u64 == watched / 60 + 1, "a minute each: {attendance:#}");
+    let sessions = dormouse.ok(&["world", "sessions", "valhalla"])?;
+    println!("{sessions}");
+    ensure!(sessions.contains("up to 2 players seen"), "sessions say who was on: {sessions}");
+    Ok(())
 }
 
 /// Checks that the archive holds every file of the world, byte for byte.

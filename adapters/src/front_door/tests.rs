@@ -151,7 +151,7 @@ async fn an_archived_world_is_exported_and_deleted() {
                 > DELETE /v1/worlds/valhalla?confirm=midgard
                 409 deleting `valhalla` removes its files (confirm by its name: `world delete valhalla --confirm valhalla`)
                 > DELETE /v1/worlds/valhalla?confirm=valhalla
-                200 {"text":"`valhalla` is being deleted; its archive 20261121-093005-000-g1 is kept for 30 days","world":{"name":"valhalla","id":"w1","game":"tiny","state":"deleted","status":"being deleted, asked for by ann 0 s ago","address":null,"players":null,"seen_s_ago":null,"stops_in_s":null,"generation":1,"launch":null,"last":{"generation":1,"asked_by":"ann","asked_at":"2026-11-21T09:30:00Z","milestones":[{"name":"launched","at":"2026-11-21T09:30:00Z","after_ms":0},{"name":"claimed","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"ready","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"stopping","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"saved","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"uploaded","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"archived","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"ended","at":"2026-11-21T10:30:05Z","after_ms":3605000}],"outcome":"saved and archived, since the last player has left","is_well":true},"archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"archives":1,"archived_bytes":12,"is_archived":true,"storage":"directory","timers":{"never_joined_s":900,"last_left_s":600,"warning_s":120,"cap_s":43200}},"link":{"id":"w9","url":"http://127.0.0.1:7733/x/w1/w9?signature=48d52966cc3d76dee2a60c63e2b21792220beafbca0f2197e3c22d7d18b4b404","expires":"2026-12-21T10:30:05Z","archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"downloads":0,"text":"`valhalla`: 20261121-093005-000-g1 12 B, 0 s ago, when it went to sleep; the link w9 works for 30 d"}}
+                200 {"text":"`valhalla` is being deleted; its archive 20261121-093005-000-g1 is kept for 30 days","world":{"name":"valhalla","id":"w1","game":"tiny","state":"deleted","status":"being deleted, asked for by ann 0 s ago","address":null,"players":null,"seen_s_ago":null,"weak_sight":null,"stops_in_s":null,"generation":1,"launch":null,"last":{"generation":1,"asked_by":"ann","asked_at":"2026-11-21T09:30:00Z","milestones":[{"name":"launched","at":"2026-11-21T09:30:00Z","after_ms":0},{"name":"claimed","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"ready","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"stopping","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"saved","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"uploaded","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"archived","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"ended","at":"2026-11-21T10:30:05Z","after_ms":3605000}],"outcome":"saved and archived, since the last player has left","is_well":true,"attendance":null,"sources":[]},"archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"archives":1,"archived_bytes":12,"is_archived":true,"storage":"directory","timers":{"never_joined_s":900,"last_left_s":600,"warning_s":120,"cap_s":43200}},"link":{"id":"w9","url":"http://127.0.0.1:7733/x/w1/w9?signature=48d52966cc3d76dee2a60c63e2b21792220beafbca0f2197e3c22d7d18b4b404","expires":"2026-12-21T10:30:05Z","archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"downloads":0,"text":"`valhalla`: 20261121-093005-000-g1 12 B, 0 s ago, when it went to sleep; the link w9 works for 30 d"}}
                 > GET /v1/worlds
                 200 worlds: valhalla
                 > GET /v1/worlds/valhalla
@@ -185,6 +185,7 @@ async fn a_world_reads_as_this_json() {
             "last": {
               "asked_at": "2026-11-21T09:30:00Z",
               "asked_by": "ann",
+              "attendance": null,
               "generation": 1,
               "is_well": true,
               "milestones": [
@@ -229,7 +230,8 @@ async fn a_world_reads_as_this_json() {
                   "name": "ended"
                 }
               ],
-              "outcome": "saved and archived, since the last player has left"
+              "outcome": "saved and archived, since the last player has left",
+              "sources": []
             },
             "launch": null,
             "name": "valhalla",
@@ -244,10 +246,58 @@ async fn a_world_reads_as_this_json() {
               "last_left_s": 600,
               "never_joined_s": 900,
               "warning_s": 120
-            }
+            },
+            "weak_sight": null
           }
         }"#]]
     .assert_eq(&format!("{:#}", serde_json::from_str::<Value>(&world).unwrap()));
+}
+
+#[tokio::test]
+async fn who_was_on_is_shown_while_it_is_awake_and_with_its_session() {
+    let bench = Bench::awake().await;
+    let attendance = json!({
+        "span_s": 60, "watched_ms": 245_000, "played_ms": 120_500, "player_ms": 180_700, "unknown_ms": 60_000,
+        "curve": "0 ? 1*2 2",
+    });
+    let sources = json!([
+        { "source": "socket tables", "serves": true, "how": "by netlink" },
+        { "source": "packet peers", "serves": false, "how": "CAP_NET_RAW is missing" },
+        { "source": "datagram rate", "serves": true, "how": "yes, instead" },
+    ]);
+    let shown = async |of: &str| {
+        let (_, world) = bench.send(Ask::new("GET /v1/worlds/valhalla")).await;
+        let world: Value = serde_json::from_str(&world).unwrap();
+        let (launch, weak) = (&world["world"][of], &world["world"]["weak_sight"]);
+        format!("{}\n{}\n{weak}\n", launch["attendance"], launch["sources"])
+    };
+    let seen = json!({ "players": { "is": "empty" }, "stops_in_s": null });
+    let awake =
+        json!({ "claimed": true, "ready": true, "seen": seen, "attendance": attendance, "sources": sources });
+    bench.short(bench.report(1, awake)).await;
+    let mut said = shown("launch").await;
+    let nonsense = json!({ "curve": "65535*99999999", "span_s": 1, "watched_ms": 1, "played_ms": 1,
+        "player_ms": 1, "unknown_ms": 1 });
+    let awake =
+        json!({ "claimed": true, "ready": true, "seen": seen, "attendance": nonsense, "sources": [] });
+    said += &bench.short(bench.report(1, awake)).await;
+    said += "\n";
+    said += &shown("launch").await;
+    bench.memory.end_task(&domain::world::TaskId::parse("w1.1").unwrap(), domain::event::Gone::Exited);
+    bench.door.driver.sweep(now()).await.unwrap();
+    said += &shown("last").await;
+    expect![[r#"
+        {"curve":[0,null,1,1,2],"drawn":"·?▂▂▄","peak":2,"played_s":120,"player_s":180,"span_s":60,"text":"up to 2 players seen, at least 2 min of 4 min 5 s (3 min added up), unknown for 1 min","unknown_s":60,"watched_s":245}
+        [{"how":"by netlink","serves":true,"source":"socket tables"},{"how":"CAP_NET_RAW is missing","serves":false,"source":"packet peers"},{"how":"yes, instead","serves":true,"source":"datagram rate"}]
+        "players are guessed from the datagram rate, since there are no packet peers (CAP_NET_RAW is missing)"
+        200 {"v":2,"orders":{"is":"run","keep_for_s":0,"backup":null}}
+        {"curve":[0,null,1,1,2],"drawn":"·?▂▂▄","peak":2,"played_s":120,"player_s":180,"span_s":60,"text":"up to 2 players seen, at least 2 min of 4 min 5 s (3 min added up), unknown for 1 min","unknown_s":60,"watched_s":245}
+        [{"how":"by netlink","serves":true,"source":"socket tables"},{"how":"CAP_NET_RAW is missing","serves":false,"source":"packet peers"},{"how":"yes, instead","serves":true,"source":"datagram rate"}]
+        "players are guessed from the datagram rate, since there are no packet peers (CAP_NET_RAW is missing)"
+        {"curve":[0,null,1,1,2],"drawn":"·?▂▂▄","peak":2,"played_s":120,"player_s":180,"span_s":60,"text":"up to 2 players seen, at least 2 min of 4 min 5 s (3 min added up), unknown for 1 min","unknown_s":60,"watched_s":245}
+        []
+        null
+    "#]].assert_eq(&said);
 }
 
 // What makes no sense.

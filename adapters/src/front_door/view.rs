@@ -5,16 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use domain::{
     Timestamp,
     access::{Action, Rules},
+    attendance::{Attendance, Crowd},
     commands::{LIST, Reply, export::Link},
     game::Game,
     idle::Timers,
+    sight,
     vault::Kept,
     words,
     world::{Archive, GameId, Launch, Outcome, World},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::report::PlayersRecord;
+use crate::{attendance::SightRecord, report::PlayersRecord};
 
 /// A refusal or a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,6 +225,9 @@ pub struct WorldView {
     pub players: Option<PlayersRecord>,
     /// How many seconds ago that was seen.
     pub seen_s_ago: Option<u64>,
+    /// What people should know about that, if players are not counted but guessed.
+    #[serde(default)]
+    pub weak_sight: Option<String>,
     /// In how many seconds it goes to sleep unless somebody joins, once that is near.
     pub stops_in_s: Option<u64>,
     /// The number of the newest launch.
@@ -262,6 +267,7 @@ impl WorldView {
             address: awake.map(|(address, _)| address.to_string()),
             players: awake.map(|(_, heard)| (&heard.players).into()),
             seen_s_ago: awake.map(|(_, heard)| words::between(heard.at, now).as_secs()),
+            weak_sight: world.launch().and_then(|launch| sight::weakness(&launch.sources)),
             stops_in_s: stops_at.map(|at| words::between(now, at).as_secs()),
             generation: world.generation.0,
             launch: world.launch().map(|launch| LaunchView::new(launch, None)),
@@ -291,6 +297,12 @@ pub struct LaunchView {
     pub outcome: Option<String>,
     /// Whether it ended as it should: saved and archived, or called off before anything was played.
     pub is_well: Option<bool>,
+    /// Who was on since the game was ready, if it was.
+    #[serde(default)]
+    pub attendance: Option<AttendanceView>,
+    /// By which sources players are seen, until it is over.
+    #[serde(default)]
+    pub sources: Vec<SightRecord>,
 }
 
 impl LaunchView {
@@ -307,6 +319,55 @@ impl LaunchView {
             milestones: launch.passed.iter().map(milestone).collect(),
             outcome: outcome.map(words::outcome),
             is_well: outcome.map(Outcome::is_well),
+            attendance: (!launch.attendance.is_empty()).then(|| AttendanceView::new(&launch.attendance)),
+            sources: launch.sources.iter().map(SightRecord::from).collect(),
+        }
+    }
+}
+
+/// Who was on in the course of a launch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttendanceView {
+    /// How long it was watched, from when the game was ready.
+    pub watched_s: u64,
+    /// For how much of that players were seen.
+    pub played_s: u64,
+    /// The same, counted for each player: two players for an hour are two hours.
+    pub player_s: u64,
+    /// For how much of the time nobody could tell.
+    pub unknown_s: u64,
+    /// How many were seen at once at the most.
+    pub peak: u16,
+    /// How long each span of the curve is.
+    pub span_s: u64,
+    /// How many were seen at once in each span, at the most; `null` where nobody could tell.
+    pub curve: Vec<Option<u16>>,
+    /// All of it in a line.
+    pub text: String,
+    /// The curve, drawn.
+    pub drawn: String,
+}
+
+impl AttendanceView {
+    /// The widest drawing: it stands in a terminal.
+    const WIDEST: usize = 60;
+
+    fn new(attendance: &Attendance) -> Self {
+        let sums = attendance.sums();
+        let seen = |crowd: &Crowd| match crowd {
+            Crowd::Unknown => None,
+            Crowd::Nobody | Crowd::Players(_) => Some(crowd.players()),
+        };
+        Self {
+            watched_s: sums.watched.as_secs(),
+            played_s: sums.played.as_secs(),
+            player_s: sums.player_time.as_secs(),
+            unknown_s: sums.unknown.as_secs(),
+            peak: attendance.peak(),
+            span_s: attendance.span().as_secs(),
+            curve: attendance.curve().iter().map(seen).collect(),
+            text: attendance.to_string(),
+            drawn: attendance.drawn(Self::WIDEST),
         }
     }
 }

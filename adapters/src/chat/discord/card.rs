@@ -5,6 +5,7 @@ use domain::{
     game::Game,
     idle::Evidence,
     lifecycle::CAP_MARGIN,
+    sight::weakness,
     vault::Kept,
     words,
     world::{
@@ -100,6 +101,8 @@ fn lines(world: &World, game: Option<&Game>) -> Vec<String> {
         State::Awake { launch, address, heard, keep, backup, deadline, .. } => {
             let mut lines = vec![format!("Join at {}.", code(&address.to_string()))];
             lines.push(seen(launch, heard));
+            lines.extend(attended(launch));
+            lines.extend(weakness(&launch.sources).map(|weak| sentence(&weak)));
             lines.extend(next(world, heard, keep.as_ref()));
             lines.extend(backup.as_ref().map(archived));
             let cap = *deadline - CAP_MARGIN;
@@ -164,6 +167,14 @@ fn seen(launch: &Launch, heard: &Heard) -> String {
         Evidence::Unknown(why) => format!("Who is on is not known ({})", plain(why)),
     };
     format!("{players}, seen {}. {woke}", relative(heard.at))
+}
+
+/// Returns who was on in the course of the launch, drawn and in words, if anybody was.
+pub(super) fn attended(Launch { attendance, .. }: &Launch) -> Option<String> {
+    /// The widest drawing: many of them stand in one message.
+    const WIDEST: usize = 24;
+    let drawn = || code(&attendance.drawn(WIDEST));
+    (attendance.peak() > 0).then(|| format!("{} {}", drawn(), sentence(&attendance.to_string())))
 }
 
 /// Returns what will happen by itself.

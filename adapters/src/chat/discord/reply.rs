@@ -127,7 +127,8 @@ fn session_line(Session { launch, outcome }: &Session) -> String {
         format!(", awake for {}", words::length(words::between(from, to)))
     });
     let by = plain(launch.asked.by.as_str());
-    format!("{} — for {by}{awake}. {}", date(launch.asked.at), sentence(&words::outcome(outcome)))
+    let attended = card::attended(launch).map_or(String::new(), |line| format!("\n{line}"));
+    format!("{} — for {by}{awake}. {}{attended}", date(launch.asked.at), sentence(&words::outcome(outcome)))
 }
 
 fn link_lines(Link { url, expires, archive, text, .. }: &Link) -> Vec<String> {

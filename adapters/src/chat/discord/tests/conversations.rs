@@ -2,10 +2,14 @@
 
 use domain::{
     event::{Event, Gone},
+    idle::{Evidence, Source},
+    sight::{Sight, Standing},
     world::{Generation, StopWhy},
 };
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
+
+use crate::attendance::tests::attendance;
 
 use super::table::{ANN, BOB, Table, command, seen, task};
 
@@ -228,6 +232,46 @@ async fn a_world_goes_to_sleep_and_its_archive_can_be_had() {
         expect![[r#"
         | valhalla — the last times
         | <t:1800000000:f> — for ann, awake for 1 h. Saved and archived, asked for by bob\_\*the\*\_builder."#]],
+    );
+}
+
+#[tokio::test]
+async fn who_was_on_is_drawn() {
+    let mut table = Table::with_world().await;
+    table.wake().await;
+    table.now += 3600;
+    table.see(3, None).await;
+    let evening =
+        attendance(&[(12, Evidence::Empty), (30, Evidence::Players(1)), (18, Evidence::Players(3))]);
+    let sight = |source, standing| Sight { source, standing };
+    let sources = vec![
+        sight(Source::PacketPeers, Standing::Missing("CAP_NET_RAW is missing".into())),
+        sight(Source::DatagramRate, Standing::Serves("yes, instead".into())),
+    ];
+    table.happen(&[Event::Attended { generation: Generation(1), attendance: evening, sources }]).await;
+    check(
+        &table.on_valhalla(BOB, "world status").await,
+        expect![[r#"
+        | valhalla — awake
+        | Join at `203.0.113.7:30000`.
+        | 3 players are on, seen <t:1800003690:R>. It woke <t:1800000090:R>: ann wanted it <t:1800000000:R>.
+        | `···▂▂▂▂▂▂▂▆▆▆▆▆` Up to 3 players seen, 48 min of 59 min (1 h 24 min added up).
+        | Players are guessed from the datagram rate, since there are no packet peers (CAP\_NET\_RAW is missing).
+        | With nobody on for 10 min, it goes to sleep by itself.
+        | It is being archived while it is played.
+        | It runs until <t:1800043290:t> at the longest, <t:1800043290:R>.
+        | It costs money by the second until it sleeps.
+        | Luanti
+        [Stay 1 h] [Stop] [Export] [Refresh]"#]],
+    );
+    table.happen(&[Event::StopBegan { generation: Generation(1), why: StopWhy::LastLeft }]).await;
+    table.sleep().await;
+    check(
+        &table.on_valhalla(BOB, "world sessions").await,
+        expect![[r#"
+        | valhalla — the last times
+        | <t:1800000000:f> — for ann, awake for 1 h. Saved and archived, since the last player has left.
+        | `···▂▂▂▂▂▂▂▆▆▆▆▆` Up to 3 players seen, 48 min of 59 min (1 h 24 min added up)."#]],
     );
 }
 
