@@ -56,6 +56,8 @@ async fn what_is_chosen_is_shown_and_changed_and_secrets_are_for_those_who_may_w
         ("world set", &["set.level=", "set.password=correct horse"]),
         ("world set", &["setting=level", "value=soft"]),
         ("world set", &["setting=password"]),
+        ("world set", &["setting=password", "value=default"]),
+        ("world set", &["setting=level", "value=default"]),
         ("world set", &["set.seed=8"]),
         ("world set", &[]),
         ("world password", &[]),
@@ -68,7 +70,9 @@ async fn what_is_chosen_is_shown_and_changed_and_secrets_are_for_those_who_may_w
         of `home`, `level` is easy
         of `home`, `password` is changed, `level` is the game's own again
         BadInput: `level` (Level) is not valid (use easy, normal or hard)
+        of `home`, `password` is set (5 to 64 characters, none of " \ ` $ # ; = < > { } |, no space at either end); `level` is normal (easy, normal or hard); `seed` is 7 (a number from 0 to 9); `eula` is accepted (`accept`)
         BadInput: `password` must be chosen (`games` shows what each takes)
+        of `home`, `level` is the game's own again
         of `home`, `seed` is 8
         of `home`, `password` is set (5 to 64 characters, none of " \ ` $ # ; = < > { } |, no space at either end); `level` is normal (easy, normal or hard); `seed` is 8 (a number from 0 to 9); `eula` is accepted (`accept`)
         Password: correct horse

@@ -26,13 +26,16 @@ pub struct Set {
     pub typed: Typed,
 }
 
+/// The value by which somebody has it as the game does by itself again.
+const UNCHOSEN: &str = "default";
+
 /// How it is asked for.
 pub const SPEC: Spec = Spec {
     path: "world set",
     about: "See what a world's game lets you choose, or choose it",
     options: &[
         spec::WORLD,
-        Opt::optional("setting", Kind::Setting, "Which setting; without it, all are shown"),
+        Opt::optional("setting", Kind::Setting, "Which setting; without a value, all are shown"),
         spec::VALUE,
     ],
     // What is typed here may be a password.
@@ -42,8 +45,9 @@ pub const SPEC: Spec = Spec {
 
 fn read(args: &Args) -> Result<Command, Problem> {
     let Typed(mut typed) = args.given();
-    if let Some(setting) = args.text("setting") {
-        typed.insert(setting.to_owned(), args.text(spec::VALUE.name).map(str::to_owned));
+    // A setting without a value is one that somebody wants to see: a password must not go by that.
+    if let (Some(setting), Some(value)) = (args.text("setting"), args.text(spec::VALUE.name)) {
+        typed.insert(setting.to_owned(), Some(value.to_owned()).filter(|value| value != UNCHOSEN));
     }
     Ok(Command::Set(Set { name: args.world()?, typed: Typed(typed) }))
 }

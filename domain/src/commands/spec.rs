@@ -106,7 +106,7 @@ pub enum Kind {
 
 /// The option that chooses something for a setting.
 pub(super) const VALUE: Opt =
-    Opt::optional("value", Kind::Value, "What to choose; without it, the game's own again");
+    Opt::optional("value", Kind::Value, "What to choose; `default` has it as the game does by itself");
 
 /// The option every command about one world has.
 pub(super) const WORLD: Opt = Opt::needed("name", Kind::World, "Which world");
