@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::{
     attendance::Attendance,
     idle::{Evidence, TimerChoices},
+    settings::Choices,
     sight::Sight,
     talk::{CardId, Follower, Place, Told},
     vault::{CareChoices, Litter},
@@ -39,6 +40,8 @@ pub enum Event {
         timers: TimerChoices,
         /// How its archives are looked after.
         care: CareChoices,
+        /// What is chosen of its game's settings.
+        settings: Choices,
     },
     /// A person wants something done with it that nobody plays meanwhile; an archive of it can be made at any time.
     Errand {

@@ -25,6 +25,8 @@ pub mod sight;
 
 pub mod attendance;
 
+pub mod settings;
+
 pub mod game;
 
 pub mod commands;

@@ -147,6 +147,8 @@ fn refusal_word(refusal: &Refusal) -> &'static str {
         Refusal::BadSetting(_) => "bad-setting",
         Refusal::StaleLaunch { .. } => "stale",
         Refusal::NotOffered { .. } => "not offered",
+        Refusal::ChosenAtCreate { .. } => "chosen at create",
+        Refusal::UnfitSetting { .. } => "unfit setting",
     }
 }
 

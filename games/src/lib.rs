@@ -9,6 +9,8 @@ mod catalogue;
 
 mod entry;
 
+mod setting;
+
 mod configuration;
 
 mod section;

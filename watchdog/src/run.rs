@@ -50,6 +50,8 @@ mod keeping;
 
 mod filling;
 
+mod choosing;
+
 mod backup;
 
 mod operator;
