@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 mod up;
 
+mod serving;
+
 mod bot;
 
 mod world;

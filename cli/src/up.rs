@@ -35,7 +35,10 @@ use futures_util::future::join_all;
 use games::Catalogue;
 use tokio::{net::TcpListener, sync::watch, time};
 
-use crate::bot::{Bot, Told};
+use crate::{
+    bot::{Bot, Told},
+    serving::{self, Limits},
+};
 
 /// How often worlds that are not at rest are looked at, and tasks that no world knows are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -120,12 +123,8 @@ async fn serve(up: Up) -> Result<()> {
     if let Some(discord) = discord {
         more = more.merge(interactions::routes(discord, driver, Timestamp::now, fresh_id));
     }
-    let service = door.router(more).into_make_service_with_connect_info::<SocketAddr>();
-    let mut asked = ended.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-        let _ = asked.changed().await;
-    });
-    let serving = tokio::spawn(serving.into_future());
+    let serving = serving::serve(listener, door.router(more), Limits::DEFAULT, ended.clone());
+    let serving = tokio::spawn(serving);
     told_to_end().await?;
     println!(
         "ending; worlds that are awake go on, and are found again by the next `dormouse up` at the same address"

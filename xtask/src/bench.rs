@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -48,6 +49,8 @@ mod archive;
 
 mod watch;
 
+mod front_door;
+
 /// The file with the figures.
 const FILE: &str = "docs/performance.md";
 
@@ -66,6 +69,8 @@ enum What {
     Archive(Archive),
     /// Looking at players: what a look and a datagram cost, beside `ss` and `netstat`; needs root
     Watch(Watch),
+    /// The front door under load: what people wait while others send what is forged, old, huge or slow
+    FrontDoor(FrontDoor),
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +85,16 @@ struct Watch {
     /// Print the figures as JSON, in nanoseconds, and leave docs/performance.md as it is
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct FrontDoor {
+    /// Print the figures as JSON, in nanoseconds, and leave docs/performance.md as it is
+    #[arg(long)]
+    json: bool,
+    /// How long each crowd is there, in seconds
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +113,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<()> {
         What::Lambda(lambda) => measure_lambda(lambda),
         What::Archive(archive) => measure_archive(archive),
         What::Watch(watch) => measure_watch(watch),
+        What::FrontDoor(door) => measure_front_door(door),
     }
 }
 
@@ -118,6 +134,12 @@ fn measure_watch(watch: &Watch) -> Result<()> {
     install::packages(&[install::LOOKERS])?;
     let report = watch::measure(&Interrupt::listen()?)?;
     tell("watch", watch.json.then_some(&report), &report.table())
+}
+
+fn measure_front_door(door: &FrontDoor) -> Result<()> {
+    cargo(&["build", "--release", "--locked", "--package", "dormouse"])?;
+    let report = front_door::measure(Duration::from_secs(door.seconds), &Interrupt::listen()?)?;
+    tell("front-door", door.json.then_some(&report), &report.table())
 }
 
 /// Prints figures as JSON if they are wanted so; else writes them into the document, and shows them.
@@ -220,7 +242,9 @@ mod tests {
     fn the_document_has_its_markers() {
         let text = fs::read_to_string(root().join(FILE)).unwrap();
         assert!(
-            ["lambda", "archive", "watch"].into_iter().all(|section| replaced(&text, section, "").is_some())
+            ["lambda", "archive", "watch", "front-door"]
+                .into_iter()
+                .all(|section| replaced(&text, section, "").is_some())
         );
     }
 }

@@ -50,6 +50,12 @@ pub fn routes(archive: Arc<DirectoryArchive>, clock: fn() -> Timestamp) -> Route
         .with_state(Files { archive, clock })
 }
 
+/// Tells whether a request at `path` is for a file, and may go on for as long as the file takes. Nobody gets so far without a
+/// link that holds: it is checked before the first byte.
+pub fn lasts(path: &str) -> bool {
+    ["/v1/uploads/", "/archives/", "/v1/imports/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
 async fn receive_part(
     State(files): State<Files>,
     Path((world, archive, number)): Path<(String, String, u32)>,

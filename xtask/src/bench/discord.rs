@@ -28,6 +28,8 @@ pub(super) enum Interaction {
     Start,
     /// `/world create`
     Create,
+    /// `/world settings`, with so many minutes for the first player
+    Settings(u8),
 }
 
 /// Discord, as far as it signs.
@@ -55,6 +57,7 @@ impl Interaction {
             Self::Status => "/world status",
             Self::Start => "/world start",
             Self::Create => "/world create",
+            Self::Settings(_) => "/world settings",
         }
     }
 
@@ -65,6 +68,7 @@ impl Interaction {
             Self::Status => (4, "asleep"),
             Self::Start => (4, "waking"),
             Self::Create => (4, "is made"),
+            Self::Settings(_) => (4, "settings"),
         };
         let is_it = answer["type"] == kind && answer.to_string().contains(words);
         ensure!(is_it, "{} is answered by {answer}", self.name());
@@ -81,6 +85,10 @@ impl Interaction {
                 let game = json!({ "name": "game", "type": 3, "value": game });
                 json!({ "name": "create", "type": 1, "options": [name, game] })
             }
+            Self::Settings(minutes) => {
+                let within = json!({ "name": "join-within", "type": 3, "value": format!("{minutes}m") });
+                json!({ "name": "settings", "type": 1, "options": [name, within] })
+            }
         };
         let data = json!({ "id": "1154785432109876003", "name": "world", "type": 1, "options": [below] });
         json!({ "type": 2, "guild_id": GUILD, "data": data })
@@ -90,8 +98,13 @@ impl Interaction {
 impl Discord {
     /// Returns a Discord that has said nothing yet.
     pub(super) fn new() -> Result<Self> {
+        Self::after(0)
+    }
+
+    /// Returns a Discord that has said so much: each interaction has a number of its own.
+    pub(super) fn after(said: u64) -> Result<Self> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[42; 32]).ok().context("a key from its seed")?;
-        Ok(Self { pair, said: Cell::new(0) })
+        Ok(Self { pair, said: Cell::new(said) })
     }
 
     /// Returns the key that its signatures are checked with, in hexadecimal digits.
@@ -101,8 +114,13 @@ impl Discord {
 
     /// Returns a new interaction, signed now.
     pub(super) fn says(&self, interaction: Interaction) -> Signed {
+        self.said_at(now(), interaction)
+    }
+
+    /// Returns a new interaction, signed at that time, in seconds since 1970.
+    pub(super) fn said_at(&self, time: u64, interaction: Interaction) -> Signed {
         self.said.set(self.said.get() + 1);
-        let timestamp = now().to_string();
+        let timestamp = time.to_string();
         let body = body(interaction, self.said.get()).to_string();
         let signature = hex(self.pair.sign(&[timestamp.as_bytes(), body.as_bytes()].concat()).as_ref());
         Signed { timestamp, signature, body }
@@ -110,6 +128,17 @@ impl Discord {
 }
 
 impl Signed {
+    /// Returns the request as it goes over the wire.
+    pub(super) fn request(&self) -> Vec<u8> {
+        let Self { timestamp, signature, body } = self;
+        let length = body.len();
+        let head = format!(
+            "POST /discord/interactions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+             X-Signature-Timestamp: {timestamp}\r\nX-Signature-Ed25519: {signature}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        [head.as_bytes(), body.as_bytes()].concat()
+    }
+
     /// Returns the event that the function's URL makes of it: payload format 2.0.
     pub(super) fn event(&self) -> Value {
         let (path, host) =

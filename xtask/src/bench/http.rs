@@ -129,14 +129,19 @@ impl Client {
         request += body;
         let mut stream = connect(&self.address)?;
         stream.write_all(request.as_bytes())?;
-        let mut answer = BufReader::new(stream);
-        let first = line(&mut answer)?.context("the server closes the connection without an answer")?;
-        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok((status.context("an answer without status")?, read_body(&mut answer)?))
+        read_answer(&mut BufReader::new(stream))
     }
 }
 
-fn connect(address: &str) -> io::Result<TcpStream> {
+/// Reads an answer and returns its status and its body.
+pub(super) fn read_answer(from: &mut impl BufRead) -> Result<(u16, Vec<u8>)> {
+    let first = line(from)?.context("the server closes the connection without an answer")?;
+    let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.context("an answer without status")?, read_body(from)?))
+}
+
+/// Connects to a server, which may then be silent for so long.
+pub(super) fn connect(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;

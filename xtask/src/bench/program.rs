@@ -125,6 +125,17 @@ impl Instance {
     }
 }
 
+/// A program that is killed when this is dropped.
+pub(super) struct Running(pub(super) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Not an error: it may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Returns what a process has resident, and the most that it has had.
 pub(super) fn memory_of(process: u32) -> Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;

@@ -149,6 +149,7 @@ impl Stage<'_> {
         let most = match kind {
             Interaction::Ping => 0,
             Interaction::Status => 1,
+            Interaction::Settings(_) => 2,
             Interaction::Start | Interaction::Create => 3,
         };
         let actions: Vec<_> = calls.iter().map(|call| call.action.clone()).collect();

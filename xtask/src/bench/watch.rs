@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Interrupt, cargo,
-    program::{self, Memory},
+    program::{self, Memory, Running},
     report::{Machine, memory, mib, rows},
     spread::{Spread, Time},
 };
@@ -216,17 +216,6 @@ fn ip(arguments: &[&str]) -> Result<()> {
     let status = Command::new("ip").args(arguments).status().context("running ip")?;
     ensure!(status.success(), "`ip {}` fails ({status}); it needs root", arguments.join(" "));
     Ok(())
-}
-
-/// A program that is killed when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Not an error: it may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Report {

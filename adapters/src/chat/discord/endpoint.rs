@@ -1,8 +1,8 @@
 //! Answers to what people do in Discord.
 //!
 //! An answer is never put off: it is made of one read, one conditional write and one send, well within the three seconds
-//! that Discord waits; what takes longer shows later by changing the answer. The same interaction twice does no more than
-//! its command twice: what is so already succeeds and changes nothing.
+//! that Discord waits; what takes longer shows later by changing the answer. The same interaction twice is taken once, and
+//! where another process takes it again, it does no more than its command twice: what is so already succeeds.
 
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ use crate::chat::discord::{
     limits, making,
     markup::code,
     message::{Message, respond},
+    replay::Hearing,
     reply::problem,
     signature::{Signed, verify},
 };
@@ -83,8 +84,8 @@ struct Here<'a> {
 }
 
 impl Discord {
-    /// Answers an HTTP request of Discord's: 401 unless Discord signed it, 413 or 400 if it is no interaction, and 200 with
-    /// an answer for people to everything else. `fresh_id` is for a world that is made.
+    /// Answers an HTTP request of Discord's: 401 unless Discord signed it, 413 or 400 if it is no interaction, 409 if it was
+    /// taken before, and 200 with an answer for people to everything else. `fresh_id` is for a world that is made.
     pub async fn interact(
         &self,
         signed: Signed<'_>,
@@ -102,6 +103,10 @@ impl Discord {
             Err(why) => return refused(401, why.to_string()),
         };
         match interaction::parse(body) {
+            Ok(interaction) if self.heard.hear(interaction.id, at, now) == Hearing::Again => {
+                tracing::warn!(id = %interaction.id, "an interaction came again");
+                refused(409, "this interaction was taken before".to_owned())
+            }
             Ok(interaction) => {
                 let answer = self.answer(&interaction, at.min(now), driver, now, fresh_id).await;
                 Answer { status: 200, body: answer }

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::chat::discord::{
     endpoint::FOLLOWED_FOR,
     message::Message,
+    replay::Heard,
     rest::{BotToken, Failure, Posted, Registered, Rest},
     signature::PublicKey,
     snowflake::Snowflake,
@@ -59,6 +60,8 @@ pub mod message;
 pub mod markup;
 
 pub mod limits;
+
+mod replay;
 
 pub mod rest;
 
@@ -112,6 +115,7 @@ pub struct Discord {
     config: DiscordConfig,
     games: Arc<BTreeMap<GameId, Game>>,
     rest: Rest,
+    heard: Heard,
     clock: fn() -> Timestamp,
 }
 
@@ -119,7 +123,7 @@ impl Discord {
     /// Returns the chat of `config`, which knows `games` by their names.
     pub fn new(config: DiscordConfig, games: Arc<BTreeMap<GameId, Game>>, clock: fn() -> Timestamp) -> Self {
         let rest = Rest::new(&config.api_base, config.bot_token.clone());
-        Self { config, games, rest, clock }
+        Self { config, games, rest, heard: Heard::default(), clock }
     }
 
     /// Shows what is so until `until` is reached: on the card first, which is for everybody and is remembered, and then in
