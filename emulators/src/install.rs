@@ -16,16 +16,23 @@ const S3S_VERSION: &str = "0.14.1";
 /// Installs what is missing, after saying what and why; the second time it does nothing. Processes that call it at
 /// once wait for each other. Needs python3 with venv, cargo, PyPI and crates.io.
 pub fn install() -> Result<()> {
-    fs::create_dir_all(root())?;
-    let lock = File::create(root().join("lock"))?;
-    lock.lock().context("waiting for another process that installs the emulators")?;
+    let _alone = alone()?;
     once("python", REQUIREMENTS, python)?;
     once("s3s-fs", S3S_VERSION, s3s)
 }
 
+/// Returns the right to install, of which there is one; it ends when it is dropped.
+pub(crate) fn alone() -> Result<File> {
+    fs::create_dir_all(root())?;
+    let lock = File::create(root().join("lock"))?;
+    lock.lock().context("waiting for another process that installs the emulators")?;
+    Ok(lock)
+}
+
 /// Returns the directory that holds the emulators.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/emulators")
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
+    workspace.parent().unwrap_or(workspace).join("target/emulators")
 }
 
 /// Returns the Python that has moto.
@@ -39,7 +46,7 @@ pub(crate) fn s3s_program() -> PathBuf {
 }
 
 /// Installs into the directory `name` unless a stamp says that exactly `pins` are there.
-fn once(name: &str, pins: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn once(name: &str, pins: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let stamp = root().join(format!("{name}.stamp"));
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
         return Ok(());
@@ -78,7 +85,8 @@ fn s3s(directory: &Path) -> Result<()> {
     run(cargo.env_remove("CARGO_TARGET_DIR"))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a program; an error with what it complained of unless it succeeds.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let done = command.stdin(Stdio::null()).output().with_context(|| format!("running {program}"))?;
     if !done.status.success() {

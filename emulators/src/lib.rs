@@ -15,9 +15,12 @@
 //! Those of Lambda come from the Lambda developer guide ("Custom runtimes", "Runtime API", "Environment variables",
 //! "Function URLs", "Using Lambda with Amazon SQS").
 //!
+//! [`Engine`] stands in for nothing: it is a container engine, with storage of its own, in the network that a test names.
+//!
 //! [`install()`] puts everything under `target/emulators`; each `start` calls it. An emulator ends when its value is
 //! dropped, and also when the process that started it ends, however that comes about (`process.rs`).
 
+pub use engine::{BASE, Engine, Network, install_engine};
 pub use install::install;
 pub use moto::{Call, Moto, Options, When};
 pub use needed::Needed;
@@ -25,6 +28,8 @@ pub use s3::S3;
 pub use s3_watch::S3Watch;
 
 mod install;
+
+mod engine;
 
 mod process;
 

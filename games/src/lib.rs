@@ -11,6 +11,8 @@ mod entry;
 
 mod setting;
 
+mod image;
+
 mod configuration;
 
 mod section;
@@ -22,4 +24,5 @@ mod problem;
 pub use catalogue::{Catalogue, LoadError};
 pub use configuration::{Budget, Capacity, Configuration};
 pub use entry::{Entry, parse};
+pub use image::{ACCEPTED_LICENCE, ContextFile, NoContext, dockerfile_name, licence};
 pub use problem::{BadEntry, Problem};

@@ -39,7 +39,7 @@ fn dockerfiles() -> Result<()> {
 
 /// Runs every test and check.
 pub(crate) fn test() -> Result<()> {
-    install::packages(&[install::DEMO, install::TESTS])?;
+    install::packages(&[install::DEMO, install::TESTS, install::ENGINE])?;
     install::python_venv()?;
     check()?;
     infrastructure()?;

@@ -53,6 +53,21 @@ pub(crate) const TESTS: &[Package] = &[
     package("setpriv", "util-linux", "running the watchdog with fewer privileges"),
 ];
 
+/// What the tests with containers need. They use an engine of their own, whatever else runs here.
+pub(crate) const ENGINE: &[Package] = &[
+    package("podman", "podman", "a container engine of the tests' own, which speaks Docker's API"),
+    package("runc", "runc", "runs its containers"),
+    package("/usr/lib/podman/netavark", "netavark", "connects them"),
+    package("/usr/lib/podman/aardvark-dns", "aardvark-dns", "tells them each other's addresses"),
+    package("iptables", "iptables", "publishes their ports"),
+    package("debootstrap", "debootstrap", "makes the Debian that images are built on"),
+    package(
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+        "tells whether that is Debian's",
+    ),
+];
+
 /// What `bench archive` needs.
 pub(crate) const PACKERS: &[Package] = &[
     package("zip", "zip", "packs the same files, to compare with"),
