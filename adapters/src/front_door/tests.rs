@@ -1008,7 +1008,15 @@ async fn what_was_chosen_is_for_the_watchdog_of_the_launch() {
     assert!(!told.contains("HOME"), "{told}");
     let ask = r#"POST /v1/commands {"command":"world password","options":{"name":"valhalla"}}"#;
     said += &bench.send(Ask::new(ask)).await.1;
-    expect![[r#""#]].assert_eq(&said);
+    expect![[r#"
+        400 `password` must be chosen (`games` shows what each takes)
+        400 `password` (Password) is not valid (use 5 to 64 printable characters, no space at either end)
+        200 `valhalla` is made, a world of Tiny; `world start valhalla` wakes it [asleep]
+        200 waking `valhalla`, about 40 s to go [waking]
+        1 with the token of 1: 200 {"settings":{"password":"it's $HOME"}}
+        1 with the token of 2: 401 this is not the launch's token (the launch shall end)
+        2 with the token of 2: 409 launch 2 of `valhalla` is not the current one (the watchdog of that launch shall end)
+        {"text":"of `valhalla`:","secrets":{"Password":"it's $HOME"}}"#]].assert_eq(&said);
 }
 
 // How it is asked and answered.

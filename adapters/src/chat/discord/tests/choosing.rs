@@ -94,9 +94,9 @@ async fn a_new_world_is_asked_for_what_its_game_needs() {
     check(
         &taken,
         expect![[r#"
-        (only you see this)
-        Terms of the game must be accepted first: https\://example.com/eula.
-        Read them, and if you accept them set `eula` to `accept`."#]],
+            (only you see this)
+            There is a world `valhalla` already.
+            Choose another name, or delete that one first."#]],
     );
     for answer in [denied, refused, short, made, taken] {
         assert!(!answer.to_string().contains("hunt"), "{answer}");
