@@ -267,6 +267,21 @@ impl<'a> Dormouse<'a> {
         Ok(self.data.join("archives").join(world_id).join(format!("{archive}.zip")))
     }
 
+    /// Checks that the newest archive holds every file of the world, byte for byte, and `known` among them.
+    pub fn check_archive(&self, name: &str, known: &str) -> Result<()> {
+        let archive = File::open(self.archive(&self.world(name)?)?)?;
+        let scratch = tempfile::tempdir()?;
+        zip::ZipArchive::new(archive)?.extract(scratch.path())?;
+        let mut diff = Command::new("diff");
+        diff.args(["-r", "--exclude=.minetest", "--exclude=.dormouse"])
+            .arg(self.files(name)?)
+            .arg(scratch.path());
+        let same = diff.output().context("running diff")?;
+        ensure!(same.status.success(), "the archive differs: {}", String::from_utf8_lossy(&same.stdout));
+        ensure!(scratch.path().join(known).exists(), "the archive has no {known}");
+        Ok(())
+    }
+
     /// Returns what the game has printed in its newest task.
     pub fn game_log(&self, name: &str) -> Result<String> {
         Ok(fs::read_to_string(self.task_dir(name)?.join("game.log")).unwrap_or_default())

@@ -101,6 +101,19 @@ pub(crate) fn build(ground: &Ground, build: &Build) -> Result<()> {
     contexts::images(ground)?.iter().try_for_each(|image| make(ground, image))
 }
 
+/// Builds the static watchdog of this machine, unoptimised, which tests put into containers.
+pub(crate) fn watchdog_to_try(ground: &Ground) -> Result<()> {
+    let here = std::env::consts::ARCH;
+    let architecture = Architecture::ALL.into_iter().find(|one| one.target().starts_with(here));
+    let architecture =
+        architecture.with_context(|| format!("the watchdog's image is not made for {here}"))?;
+    let zig = install::zig(ground)?;
+    install::rust_targets(ground, &[architecture.target()])?;
+    let build = Build { release: false, accept_licence: Vec::new() };
+    run_command(Compilation { package: "watchdog", architecture }.command(ground, &zig, &build)?)?;
+    program(ground, &build, architecture, "watchdog").map(drop)
+}
+
 /// Notes that somebody accepts the licence of a game's server.
 pub(crate) fn accept_licence(ground: &Ground, game: &str) -> Result<()> {
     let licence = licence_of(ground, game)?;

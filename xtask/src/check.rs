@@ -78,7 +78,9 @@ const END_TO_END: [(&[&str], &str); 3] = [
 fn end_to_end() -> Result<()> {
     run("cargo", &["build", "-p", "dormouse", "-p", "watchdog", "-p", "control-lambda", "--locked"])?;
     let node = install::node()?;
-    install::modules(&Ground::at(&root())?, &node, "e2e/players")?;
+    let ground = Ground::at(&root())?;
+    install::modules(&ground, &node, "e2e/players")?;
+    build::watchdog_to_try(&ground)?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
     run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
     let is_root = nix::unistd::geteuid().is_root();
