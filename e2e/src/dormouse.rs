@@ -40,6 +40,8 @@ pub struct Dormouse<'a> {
     /// Where it keeps everything.
     pub data: PathBuf,
     up: Option<Child>,
+    /// How it runs tasks.
+    pub runtime: &'static str,
     /// More arguments of `dormouse up`.
     pub arguments: Vec<String>,
     /// What the program is started by: a program and its arguments, such as `setpriv` with fewer privileges.
@@ -71,7 +73,8 @@ impl<'a> Dormouse<'a> {
         // Games run as another user, who has to get through to the worlds.
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
         let data = scratch.path().join("data");
-        Ok(Self { ns, scratch, data, up: None, arguments: Vec::new(), wrapper: Vec::new() })
+        let (arguments, wrapper) = (Vec::new(), Vec::new());
+        Ok(Self { ns, scratch, data, up: None, runtime: "process", arguments, wrapper })
     }
 
     /// Starts the control plane and waits until it answers.
@@ -92,7 +95,8 @@ impl<'a> Dormouse<'a> {
     pub fn spawn(&mut self) -> Result<()> {
         let log = || File::options().create(true).append(true).open(self.log_path());
         let mut command = self.ns_command();
-        command.args(["up", "--game-host", &self.ns.address.to_string(), "--data"]).arg(&self.data);
+        command.args(["up", "--runtime", self.runtime, "--game-host", &self.ns.address.to_string()]);
+        command.arg("--data").arg(&self.data);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(log()?).stderr(log()?);
         self.up = Some(command.spawn().context("starting dormouse up")?);
         Ok(())

@@ -1,8 +1,9 @@
 //! A machine with a container engine and a `dormouse` that uses it: its containers are in the lab's network, where players are,
 //! and nothing of them is seen outside.
 //!
-//! The games' images are built by `dormouse`, from the Dockerfiles of the games, with one line changed: they name a version of Debian's
-//! image that only a registry can give, and here another is taken. What a Dockerfile installs is kept from one run to the next.
+//! The games' images are built by `dormouse`, from their Dockerfiles, on a base image that is kept here: these name a version of
+//! Debian's that only a registry can give. What a Dockerfile installs is kept from one run to the next, since the lab leads
+//! nowhere.
 
 use std::{
     fs,
@@ -51,19 +52,21 @@ impl Machine {
     pub fn start(name: &str, clients: usize, withheld: &[&str]) -> Result<Self> {
         keep_images()?;
         let games = tempfile::tempdir()?;
-        GAMES.iter().try_for_each(|game| copy_game(game, games.path()))?;
         let lab = Lab::new(name, clients)?;
         let engine = Engine::withholding(Network::Namespace(lab.server().path()), withheld)?;
         let machine = Self { engine, lab, games };
-        machine.build_watchdog()?;
+        machine.build_watchdog(&watchdog_program(), WATCHDOG_IMAGE)?;
         Ok(machine)
     }
 
-    /// Returns a control plane that uses the engine; it is not started yet.
+    /// Returns a control plane that uses the engine, and the watchdog's own image; it is not started yet.
     pub fn dormouse(&self) -> Result<Dormouse<'_>> {
         let mut dormouse = Dormouse::prepare(self.lab.server())?;
         let games = self.games.path().to_string_lossy().into_owned();
-        dormouse.arguments = ["--runtime", "docker", "--games", &games].map(Into::into).into();
+        let base = format!("BASE={BASE}");
+        let arguments = ["--games", &games, "--build-arg", &base, "--watchdog-image", WATCHDOG_IMAGE];
+        dormouse.runtime = "docker";
+        dormouse.arguments = arguments.map(Into::into).into();
         dormouse.wrapper = vec!["env".into(), format!("DOCKER_HOST={}", self.engine.url())];
         Ok(dormouse)
     }
@@ -75,40 +78,29 @@ impl Machine {
         Ok(dormouse)
     }
 
-    /// Builds the watchdog's image, from what `cargo xtask build` would put beside its Dockerfile for this machine.
-    fn build_watchdog(&self) -> Result<()> {
+    /// Builds the watchdog's image by its Dockerfile, with this program: from what `cargo xtask build` would put beside it for
+    /// this machine.
+    pub fn build_watchdog(&self, program: &Path, tag: &str) -> Result<()> {
         let (context, root) = (tempfile::tempdir()?, root());
-        let put = |from: PathBuf, name: &str| {
-            fs::copy(&from, context.path().join(name)).with_context(|| format!("copying {}", from.display()))
+        let put = |from: &Path, name: &str| {
+            fs::copy(from, context.path().join(name)).with_context(|| format!("copying {}", from.display()))
         };
-        put(root.join("watchdog/Dockerfile"), "Dockerfile")?;
-        put(watchdog_program(), &format!("watchdog-{}", architecture()))?;
+        put(&root.join("watchdog/Dockerfile"), "Dockerfile")?;
+        put(program, &format!("watchdog-{}", architecture()))?;
         for entry in fs::read_dir(root.join("games/catalog"))? {
             let entry = entry?;
-            put(entry.path(), &entry.file_name().to_string_lossy())?;
+            put(&entry.path(), &entry.file_name().to_string_lossy())?;
         }
         let context = context.path().to_string_lossy().into_owned();
-        self.engine
-            .ok(&["build", "--quiet", "--network", "none", "--tag", WATCHDOG_IMAGE, &context])
-            .map(drop)
+        self.engine.ok(&["build", "--quiet", "--network", "none", "--tag", tag, &context]).map(drop)
     }
 
-    /// Changes the entry of a game, before it is used.
+    /// Changes the catalogue's entry of a game for control planes that are started later; its image stays what it is.
     pub fn change_entry(&self, game: &str, change: impl FnOnce(String) -> String) -> Result<()> {
-        self.change(&format!("{game}.toml"), change)
-    }
-
-    /// Changes the Dockerfile of a game, before it is used.
-    pub fn change_dockerfile(&self, game: &str, change: impl FnOnce(String) -> String) -> Result<()> {
-        self.change(&format!("Dockerfile.{game}"), change)
-    }
-
-    fn change(&self, name: &str, change: impl FnOnce(String) -> String) -> Result<()> {
-        let file = self.games.path().join(name);
-        let before = fs::read_to_string(&file)?;
+        let before = fs::read_to_string(entry(game))?;
         let after = change(before.clone());
-        ensure!(after != before, "nothing was changed in {name}");
-        Ok(fs::write(file, after)?)
+        ensure!(after != before, "nothing was changed in the entry of {game}");
+        Ok(fs::write(self.games.path().join(format!("{game}.toml")), after)?)
     }
 
     /// Returns the containers that are there, whatever their state.
@@ -175,46 +167,27 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Copies the entry of a game of the catalogue into `to`, and its Dockerfile with the base image that is kept here.
-fn copy_game(game: &str, to: &Path) -> Result<()> {
-    let root = root();
-    fs::copy(root.join(format!("games/catalog/{game}.toml")), to.join(format!("{game}.toml")))?;
-    let name = games::dockerfile_name(game);
-    let dockerfile = fs::read_to_string(root.join(&name))?;
-    Ok(fs::write(to.join(&name), on_kept_base(&dockerfile).with_context(|| format!("reading {name}"))?)?)
+/// Returns the catalogue's file about a game.
+pub fn entry(game: &str) -> PathBuf {
+    root().join(format!("games/catalog/{game}.toml"))
 }
 
-/// Returns the Dockerfile with the base image that is kept here.
-fn on_kept_base(dockerfile: &str) -> Result<String> {
-    let named: Vec<_> = dockerfile.lines().filter(|line| line.starts_with("ARG BASE=")).collect();
-    ensure!(named.len() == 1, "it names {} base images", named.len());
-    Ok(dockerfile.replace(named[0], &format!("ARG BASE={BASE}")))
+/// Returns the name of a game's image that is kept, whose layers are those of the one that `dormouse` builds.
+pub fn kept(game: &str) -> String {
+    format!("kept/{game}")
 }
 
-/// Has what the Dockerfiles install on the machine, from where it has a network: the lab has none.
+/// Has what the Dockerfiles install on the machine, from where it has a network.
 fn keep_images() -> Result<()> {
     for game in GAMES {
         let (context, begun) = (tempfile::tempdir()?, Instant::now());
-        copy_game(game, context.path())?;
-        let entry = games::Catalogue::read_file(&context.path().join(format!("{game}.toml")))?;
-        let files = entry.image_context(None)?;
-        let context = tempfile::tempdir()?;
-        files.iter().try_for_each(|file| fs::write(context.path().join(file.name), &file.text))?;
-        Engine::build(&format!("kept/{game}"), context.path())?;
+        let mut read = games::Catalogue::read_file(&entry(game))?;
+        read.dockerfile = Some(fs::read_to_string(root().join(games::dockerfile_name(game)))?);
+        for file in read.image_context(None)? {
+            fs::write(context.path().join(file.name), &file.text)?;
+        }
+        Engine::build(&kept(game), context.path())?;
         println!("what the image of {game} takes is there after {:.1?}", begun.elapsed());
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_base_image_is_another() {
-        let dockerfile = "# a\nARG BASE=debian@sha256:0a\nFROM ${BASE}\nRUN b\n";
-        let expected = format!("# a\nARG BASE={BASE}\nFROM ${{BASE}}\nRUN b\n");
-        assert_eq!(on_kept_base(dockerfile).unwrap(), expected);
-        assert!(on_kept_base("FROM debian\n").is_err());
-    }
 }

@@ -11,7 +11,6 @@
 use std::{
     fs,
     net::IpAddr,
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -20,7 +19,8 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     clients::{LuantiClient, surely},
     control::{Control, Launch, text},
-    engine::{Machine, watchdog_program},
+    dormouse::{Dormouse, players},
+    engine::{Machine, entry, kept, watchdog_program},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -61,6 +61,49 @@ fn in_one_container_with_the_game_and_without_any_right_somebody_is_seen_and_the
     one.stops_and_is_saved()
 }
 
+#[test]
+fn where_packets_may_not_be_seen_somebody_is_seen_all_the_same_and_the_world_is_saved() -> Result<()> {
+    let machine = Machine::start("ctrlnoraw", 1, &["CAP_NET_RAW"])?;
+    let dormouse = created(&machine, 40)?;
+    dormouse.ok(&["world", "start", "valhalla", "--wait"]).with_context(|| machine.logs())?;
+    dormouse.wait_for_players("valhalla", 0, s(60))?;
+    let (address, port) = dormouse.address("valhalla")?;
+    let joined = || Ok(LuantiClient::joined("ann", &machine.log("luanti")?));
+    let mut ann = surely(|| LuantiClient::join(Some(machine.lab.client(0)), address, port, "ann"), joined)?;
+    dormouse.wait_for_players("valhalla", 1, s(60))?;
+    dormouse.stays("valhalla", "awake with an idle player", s(50), |world| players(world) == Some(1))?;
+    ann.leave()?;
+    let asleep = dormouse.wait_for_state("valhalla", "asleep", SOON)?;
+    let outcome = asleep["last"]["outcome"].as_str().context("no outcome")?;
+    ensure!(outcome == "saved and archived, since the last player has left", "it said: {outcome}");
+    dormouse.check_archive("valhalla", "world/players.sqlite")
+}
+
+#[test]
+fn a_watchdog_that_could_not_stop_the_game_lets_none_start_and_says_what_it_lacks() -> Result<()> {
+    let rest = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL"];
+    for (name, withheld) in [("ctrlraw", rest.to_vec()), ("ctrlbare", [&rest[..], &["CAP_NET_RAW"]].concat())]
+    {
+        let machine = Machine::start(name, 0, &withheld)?;
+        let dormouse = created(&machine, 600)?;
+        let done = dormouse.cli(&["world", "start", "valhalla", "--wait"])?;
+        ensure!(done.code != 0, "it was started: {}\n{}", done.stdout, machine.logs());
+        let asleep = dormouse.wait_for_state("valhalla", "asleep", SOON)?;
+        let outcome = asleep["last"]["outcome"].as_str().context("no outcome")?;
+        ensure!(outcome.contains("give it CAP_KILL"), "it said: {outcome}\n{}", machine.logs());
+        ensure!(machine.containers()?.is_empty(), "containers stay behind: {:?}", machine.containers()?);
+    }
+    Ok(())
+}
+
+/// Starts a control plane on the machine and a world `valhalla`; whether it wakes is to be seen.
+fn created<'a>(machine: &'a Machine, last_left_s: u32) -> Result<Dormouse<'a>> {
+    let mut dormouse = machine.dormouse()?;
+    dormouse.start().with_context(|| machine.logs())?;
+    dormouse.create("valhalla", "luanti", [600, last_left_s, 10, 3600])?;
+    Ok(dormouse)
+}
+
 /// The watchdog and the game, which it starts, in one container of the game's image with no capability but those that are named.
 struct One<'a> {
     machine: &'a Machine,
@@ -76,7 +119,7 @@ impl<'a> One<'a> {
         for directory in ["worlds/w1", "task"] {
             fs::create_dir_all(scratch.path().join(directory))?;
         }
-        fs::copy(catalogue_entry(), scratch.path().join("luanti.toml"))?;
+        fs::copy(entry("luanti"), scratch.path().join("luanti.toml"))?;
         let mut words: Vec<String> = ["run", "--detach", "--cap-drop", "ALL"].map(Into::into).into();
         words.extend(["--security-opt", "no-new-privileges", "--user", "0:0"].map(Into::into));
         words.extend(capabilities.iter().map(|word| (*word).to_owned()));
@@ -99,7 +142,7 @@ impl<'a> One<'a> {
             ("DORMOUSE_TASK_DIR", "/task".into()),
         ]);
         words.extend(vars.into_iter().flat_map(|(name, value)| ["--env".into(), format!("{name}={value}")]));
-        words.extend(["--entrypoint", "/watchdog", "kept/luanti", "run"].map(Into::into));
+        words.extend(["--entrypoint", "/watchdog", &kept("luanti"), "run"].map(Into::into));
         let id = machine.engine.ok(&words)?.trim().to_owned();
         let mut one = Self { machine, control, scratch, id };
         one.until("awake", |last| last["ready"] == true)?;
@@ -151,8 +194,4 @@ impl<'a> One<'a> {
     fn logs(&self) -> String {
         format!("{}\n--- game\n{}", self.log().unwrap_or_else(|error| error.to_string()), self.game_log())
     }
-}
-
-fn catalogue_entry() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../games/catalog/luanti.toml")
 }

@@ -68,7 +68,12 @@ fn a_tcp_world_saves_by_its_console_and_goes_on_where_it_was_left() -> Result<()
 #[test]
 fn a_control_plane_that_is_killed_finds_its_world_again_and_throws_nobody_out() -> Result<()> {
     let machine = Machine::start("ctrlkilled", 1, &[])?;
-    let mut dormouse = awake(&machine, "luanti", [600, 20, 10, 3600])?;
+    let mut dormouse = machine.dormouse()?;
+    // Its image is made of the program itself.
+    dormouse.arguments.truncate(dormouse.arguments.len() - 2);
+    dormouse.start().with_context(|| machine.logs())?;
+    dormouse.create("valhalla", "luanti", [600, 20, 10, 3600])?;
+    start(&machine, &dormouse, "valhalla")?;
     let mut ann = luanti_player(&machine, &dormouse, 0, "ann")?;
     seen(&machine, &dormouse, 1)?;
     let before = machine.containers()?;

@@ -16,6 +16,8 @@ use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
+    build,
+    ground::Ground,
     install,
     shell::{command, root},
 };
@@ -48,6 +50,8 @@ mod archive;
 
 mod watch;
 
+mod images;
+
 /// The file with the figures.
 const FILE: &str = "docs/performance.md";
 
@@ -66,6 +70,8 @@ enum What {
     Archive(Archive),
     /// Looking at players: what a look and a datagram cost, beside `ss` and `netstat`; needs root
     Watch(Watch),
+    /// Containers on this machine: the images' sizes, and the time from launch to ready, beside plain processes; needs root
+    Images(Images),
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +84,13 @@ struct Lambda {
 #[derive(Debug, Args)]
 struct Watch {
     /// Print the figures as JSON, in nanoseconds, and leave docs/performance.md as it is
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Images {
+    /// Print the figures as JSON, in nanoseconds and bytes, and leave docs/performance.md as it is
     #[arg(long)]
     json: bool,
 }
@@ -98,6 +111,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<()> {
         What::Lambda(lambda) => measure_lambda(lambda),
         What::Archive(archive) => measure_archive(archive),
         What::Watch(watch) => measure_watch(watch),
+        What::Images(images) => measure_images(images),
     }
 }
 
@@ -118,6 +132,16 @@ fn measure_watch(watch: &Watch) -> Result<()> {
     install::packages(&[install::LOOKERS])?;
     let report = watch::measure(&Interrupt::listen()?)?;
     tell("watch", watch.json.then_some(&report), &report.table())
+}
+
+fn measure_images(images: &Images) -> Result<()> {
+    install::packages(&[install::DEMO, install::TESTS, install::ENGINE])?;
+    let ground = Ground::at(&root())?;
+    cargo(&["build", "--locked", "--package", "dormouse"])?;
+    build::watchdog_for_here(&ground, false)?;
+    let watchdog = build::watchdog_for_here(&ground, true)?;
+    let report = images::measure(&watchdog, &Interrupt::listen()?)?;
+    tell("images", images.json.then_some(&report), &report.table())
 }
 
 /// Prints figures as JSON if they are wanted so; else writes them into the document, and shows them.
@@ -219,8 +243,7 @@ mod tests {
     #[test]
     fn the_document_has_its_markers() {
         let text = fs::read_to_string(root().join(FILE)).unwrap();
-        assert!(
-            ["lambda", "archive", "watch"].into_iter().all(|section| replaced(&text, section, "").is_some())
-        );
+        let sections = ["lambda", "archive", "watch", "images"];
+        assert!(sections.into_iter().all(|section| replaced(&text, section, "").is_some()));
     }
 }
