@@ -81,11 +81,13 @@ pub fn install_engine() -> Result<()> {
     let place = Place::of_images();
     // Podman leaves its storage mounted upon itself, and what is a mount cannot be removed.
     unmount_below(&place.directory)?;
-    once("engine", &format!("{STORE_VERSION}\n{}\n{made_from:?}", place.directory.display()), |directory| {
+    let pins = format!("{STORE_VERSION}\n{}\n{made_from:?}", place.directory.display());
+    once("engine", &pins, |directory| {
         println!("{BASE} will be made by debootstrap into {}:", directory.display());
         println!("  images are built on it in tests; it takes half a minute and 300 MB");
         base::make(&place, &made_from)
-    })
+    })?;
+    unmount_below(&place.directory)
 }
 
 /// The network that an engine publishes ports in.
@@ -136,9 +138,11 @@ impl Engine {
     pub fn build(tag: &str, context: &Path) -> Result<()> {
         install_engine()?;
         let _alone = alone()?;
-        let mut build = Place::of_images().podman(&[]);
+        let place = Place::of_images();
+        let mut build = place.podman(&[]);
         build.args(["build", "--quiet", "--network", "host", "--build-arg"]).arg(format!("BASE={BASE}"));
-        run(build.args(["--tag", tag]).arg(context)).with_context(|| format!("building {tag}"))
+        run(build.args(["--tag", tag]).arg(context)).with_context(|| format!("building {tag}"))?;
+        unmount_below(&place.directory)
     }
 
     /// Returns the socket on which the engine answers.

@@ -81,7 +81,9 @@ fn end_to_end() -> Result<()> {
     let node = install::node()?;
     let ground = Ground::at(&root())?;
     install::modules(&ground, &node, "e2e/players")?;
-    // What tests put into containers.
+    println!(
+        "containers are run by a Podman of the tests' own; an engine that runs here already is left alone"
+    );
     build::watchdog_for_here(&ground, false)?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
     run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
