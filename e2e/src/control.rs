@@ -88,6 +88,23 @@ impl Control {
         Ok(Self { url, desk, _runtime: runtime })
     }
 
+    /// Returns what a watchdog is told of the launch, whatever runs it and wherever its files are.
+    pub fn launch_vars(&self) -> Vec<(&'static str, String)> {
+        let vars = [
+            ("DORMOUSE_WORLD", "w1"),
+            ("DORMOUSE_GENERATION", "1"),
+            ("DORMOUSE_DIRECTORY", "may-be-new"),
+            ("DORMOUSE_TOKEN", "the-token-of-the-launch"),
+            ("DORMOUSE_NEVER_JOINED_S", "600"),
+            ("DORMOUSE_LAST_LEFT_S", "600"),
+            ("DORMOUSE_WARNING_S", "10"),
+            ("DORMOUSE_CAP_S", "3600"),
+            ("DORMOUSE_REPORT_EVERY_S", "1"),
+            ("DORMOUSE_CONTROL_URL", &self.url),
+        ];
+        vars.map(|(name, value)| (name, value.to_owned())).into()
+    }
+
     /// Returns the last report.
     pub fn last(&self) -> Value {
         lock(&self.desk).last.clone()

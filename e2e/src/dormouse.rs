@@ -40,6 +40,8 @@ pub struct Dormouse<'a> {
     /// Where it keeps everything.
     pub data: PathBuf,
     up: Option<Child>,
+    /// How it runs tasks.
+    pub runtime: &'static str,
     /// More arguments of `dormouse up`.
     pub arguments: Vec<String>,
     /// What the program is started by: a program and its arguments, such as `setpriv` with fewer privileges.
@@ -71,7 +73,8 @@ impl<'a> Dormouse<'a> {
         // Games run as another user, who has to get through to the worlds.
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
         let data = scratch.path().join("data");
-        Ok(Self { ns, scratch, data, up: None, arguments: Vec::new(), wrapper: Vec::new() })
+        let (arguments, wrapper) = (Vec::new(), Vec::new());
+        Ok(Self { ns, scratch, data, up: None, runtime: "process", arguments, wrapper })
     }
 
     /// Starts the control plane and waits until it answers.
@@ -92,7 +95,8 @@ impl<'a> Dormouse<'a> {
     pub fn spawn(&mut self) -> Result<()> {
         let log = || File::options().create(true).append(true).open(self.log_path());
         let mut command = self.ns_command();
-        command.args(["up", "--game-host", &self.ns.address.to_string(), "--data"]).arg(&self.data);
+        command.args(["up", "--runtime", self.runtime, "--game-host", &self.ns.address.to_string()]);
+        command.arg("--data").arg(&self.data);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(log()?).stderr(log()?);
         self.up = Some(command.spawn().context("starting dormouse up")?);
         Ok(())
@@ -265,6 +269,21 @@ impl<'a> Dormouse<'a> {
         let part = |value: &Value| value.as_str().map(str::to_owned).context("the world has no archive");
         let (world_id, archive) = (part(&world["id"])?, part(&world["archive"]["id"])?);
         Ok(self.data.join("archives").join(world_id).join(format!("{archive}.zip")))
+    }
+
+    /// Checks that the newest archive holds every file of the world, byte for byte, and `known` among them.
+    pub fn check_archive(&self, name: &str, known: &str) -> Result<()> {
+        let archive = File::open(self.archive(&self.world(name)?)?)?;
+        let scratch = tempfile::tempdir()?;
+        zip::ZipArchive::new(archive)?.extract(scratch.path())?;
+        let mut diff = Command::new("diff");
+        diff.args(["-r", "--exclude=.minetest", "--exclude=.dormouse"])
+            .arg(self.files(name)?)
+            .arg(scratch.path());
+        let same = diff.output().context("running diff")?;
+        ensure!(same.status.success(), "the archive differs: {}", String::from_utf8_lossy(&same.stdout));
+        ensure!(scratch.path().join(known).exists(), "the archive has no {known}");
+        Ok(())
     }
 
     /// Returns what the game has printed in its newest task.

@@ -32,3 +32,20 @@ impl Image {
         format!("{}\nexit 0", self.entrypoint.replace("\nexec ", "\n"))
     }
 }
+
+/// Tries what a game must not be able to do to the watchdog beside it, and says of each that it could not.
+pub const SPY: &str = r#"
+watchdog=
+for process in /proc/[0-9]*; do
+  name=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null || true)
+  case "$name" in */dormouse\ watchdog\ run* | /watchdog\ run*) watchdog=${process#/proc/} ;; esac
+done
+[ -z "$watchdog" ] || echo "spy: found"
+cat "/proc/$watchdog/environ" 2>/dev/null || echo "spy: no environment"
+head -c 1 "/proc/$watchdog/mem" 2>/dev/null || echo "spy: no memory"
+kill -s KILL "$watchdog" 2>/dev/null || echo "spy: no signal"
+cat "$WORLD/../.dormouse/lock" 2>/dev/null || echo "spy: no lock"
+(echo other >"$WORLD/../.dormouse/world") 2>/dev/null || echo "spy: no marker"
+(echo >"$WORLD/../../../task/healthy") 2>/dev/null || echo "spy: no health"
+echo "spy: done"
+"#;

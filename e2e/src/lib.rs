@@ -15,4 +15,6 @@ pub mod image;
 
 pub mod pod;
 
+pub mod engine;
+
 pub mod seeing;

@@ -317,22 +317,9 @@ fn run_watchdog(command: &mut Command, control: &Control, plan: &Plan<'_>, scrat
     command.args(["setpriv", "--no-new-privs"]).arg(format!("--bounding-set=-all,{}", plan.needs));
     command.arg("--inh-caps=-all").arg(program()).args(["watchdog", "run"]);
     let path = |name: &str| scratch.join(name).to_string_lossy().into_owned();
-    command.env_clear().envs([
-        ("PATH", PATH),
-        ("DORMOUSE_WORLD", "w1"),
-        ("DORMOUSE_GENERATION", "1"),
-        ("DORMOUSE_DIRECTORY", "may-be-new"),
-        ("DORMOUSE_TOKEN", "the-token-of-the-launch"),
-        ("DORMOUSE_NEVER_JOINED_S", "600"),
-        ("DORMOUSE_LAST_LEFT_S", "600"),
-        ("DORMOUSE_WARNING_S", "10"),
-        ("DORMOUSE_CAP_S", "3600"),
-        ("DORMOUSE_REPORT_EVERY_S", "1"),
-        ("DORMOUSE_GAME_START", "by-container"),
-        ("DORMOUSE_GAME_USER", plan.game_user),
-    ]);
+    command.env_clear().env("PATH", PATH).envs(control.launch_vars());
+    command.env("DORMOUSE_GAME_START", "by-container").env("DORMOUSE_GAME_USER", plan.game_user);
     command.env("DORMOUSE_PORT", plan.ports[0].to_string());
-    command.env("DORMOUSE_CONTROL_URL", &control.url);
     command.env("ECS_CONTAINER_METADATA_URI_V4", format!("{}/metadata", control.url));
     command.env("DORMOUSE_GAME_FILE", path("catalogue/game.toml"));
     command.env("DORMOUSE_WORLD_DIR", path("worlds/w1")).env("DORMOUSE_TASK_DIR", path("task"));

@@ -6,7 +6,7 @@ use std::{fs, io::Cursor, os::unix::fs::PermissionsExt, path::Path, time::Durati
 use anyhow::{Context, Result, ensure};
 use e2e::{
     control::{Control, Launch, text},
-    image::Image,
+    image::{Image, SPY},
     netns::Lab,
     pod::{First, GAME_USER, Plan, Pod, WATCH_NEEDS},
 };
@@ -279,23 +279,6 @@ game = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 game.bind(("0.0.0.0", 30000))
 while True: time.sleep(1)
 '
-"#;
-
-/// Tries what a game must not be able to do.
-const SPY: &str = r#"
-watchdog=
-for process in /proc/[0-9]*; do
-  name=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null || true)
-  case "$name" in */dormouse\ watchdog\ run*) watchdog=${process#/proc/} ;; esac
-done
-[ -z "$watchdog" ] || echo "spy: found"
-cat "/proc/$watchdog/environ" 2>/dev/null || echo "spy: no environment"
-head -c 1 "/proc/$watchdog/mem" 2>/dev/null || echo "spy: no memory"
-kill -s KILL "$watchdog" 2>/dev/null || echo "spy: no signal"
-cat "$WORLD/../.dormouse/lock" 2>/dev/null || echo "spy: no lock"
-(echo other >"$WORLD/../.dormouse/world") 2>/dev/null || echo "spy: no marker"
-(echo >"$WORLD/../../../task/healthy") 2>/dev/null || echo "spy: no health"
-echo "spy: done"
 "#;
 
 /// Goes on until players could join.

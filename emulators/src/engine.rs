@@ -13,7 +13,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{self, Command, Output, Stdio},
     time::Duration,
@@ -62,6 +62,17 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 "#;
 
+/// Runs runc; `STRIKE` are the words of sed that change what a container is to be.
+const WITHHOLDING: &str = r#"#!/bin/sh
+bundle=
+for word in "$@"; do
+  [ "$bundle" != next ] || bundle=$word
+  case "$word" in --bundle | -b) bundle=next ;; --bundle=*) bundle=${word#--bundle=} ;; esac
+done
+[ -z "$bundle" ] || sed -i STRIKE"$bundle/config.json" || exit 1
+exec runc "$@"
+"#;
+
 /// Makes the store of images and the base image in it, unless they are there. Processes that call it at once wait for each
 /// other.
 pub fn install_engine() -> Result<()> {
@@ -70,11 +81,13 @@ pub fn install_engine() -> Result<()> {
     let place = Place::of_images();
     // Podman leaves its storage mounted upon itself, and what is a mount cannot be removed.
     unmount_below(&place.directory)?;
-    once("engine", &format!("{STORE_VERSION}\n{}\n{made_from:?}", place.directory.display()), |directory| {
+    let pins = format!("{STORE_VERSION}\n{}\n{made_from:?}", place.directory.display());
+    once("engine", &pins, |directory| {
         println!("{BASE} will be made by debootstrap into {}:", directory.display());
         println!("  images are built on it in tests; it takes half a minute and 300 MB");
         base::make(&place, &made_from)
-    })
+    })?;
+    unmount_below(&place.directory)
 }
 
 /// The network that an engine publishes ports in.
@@ -98,6 +111,12 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine.
     pub fn start(network: Network) -> Result<Self> {
+        Self::withholding(network, &[])
+    }
+
+    /// Starts an engine whose containers never get these capabilities, such as `CAP_NET_RAW`, whatever is asked for: as on a
+    /// host that has rules of its own. Nobody is told.
+    pub fn withholding(network: Network, capabilities: &[&str]) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "containers with networks of their own take root");
         install_engine()?;
         remove_orphans()?;
@@ -105,6 +124,7 @@ impl Engine {
             tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", process::id())).tempdir_in(HOMES)?;
         let place = Place::of_engine(home.path());
         place.prepare()?;
+        place.withhold(capabilities)?;
         let mut service = network.enter(&place);
         service.args(["system", "service", "--time", "0"]).arg(format!("unix://{}", socket(&home).display()));
         let mut service = Guarded::start(&service, Environment::Inherited, &home.path().join("log"))?;
@@ -118,9 +138,11 @@ impl Engine {
     pub fn build(tag: &str, context: &Path) -> Result<()> {
         install_engine()?;
         let _alone = alone()?;
-        let mut build = Place::of_images().podman(&[]);
+        let place = Place::of_images();
+        let mut build = place.podman(&[]);
         build.args(["build", "--quiet", "--network", "host", "--build-arg"]).arg(format!("BASE={BASE}"));
-        run(build.args(["--tag", tag]).arg(context)).with_context(|| format!("building {tag}"))
+        run(build.args(["--tag", tag]).arg(context)).with_context(|| format!("building {tag}"))?;
+        unmount_below(&place.directory)
     }
 
     /// Returns the socket on which the engine answers.
@@ -219,6 +241,22 @@ impl Place {
     fn prepare(&self) -> Result<()> {
         fs::create_dir_all(&self.directory)?;
         Ok(fs::write(self.settings(), SETTINGS.trim_start())?)
+    }
+
+    /// Puts a script before runc that strikes these capabilities out of what it is to run.
+    fn withhold(&self, capabilities: &[&str]) -> Result<()> {
+        if capabilities.is_empty() {
+            return Ok(());
+        }
+        let program = self.directory.join("withholding-runc");
+        let strike =
+            |name: &&str| format!("-e 's/\"{name}\",//g' -e 's/,\"{name}\"//g' -e 's/\"{name}\"//g' ");
+        let script = WITHHOLDING.replace("STRIKE", &capabilities.iter().map(strike).collect::<String>());
+        fs::write(&program, script)?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let runtimes = format!("runtime = \"withholding\"\nruntimes = {{ withholding = [{program:?}] }}");
+        let settings = fs::read_to_string(self.settings())?;
+        Ok(fs::write(self.settings(), settings.replace("runtime = \"runc\"", &runtimes))?)
     }
 
     fn settings(&self) -> PathBuf {

@@ -17,6 +17,8 @@ use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
+    build,
+    ground::Ground,
     install,
     shell::{command, root},
 };
@@ -51,6 +53,8 @@ mod watch;
 
 mod front_door;
 
+mod images;
+
 /// The file with the figures.
 const FILE: &str = "docs/performance.md";
 
@@ -71,6 +75,8 @@ enum What {
     Watch(Watch),
     /// The front door under load: what people wait while others send what is forged, old, huge or slow
     FrontDoor(FrontDoor),
+    /// Containers on this machine: the images' sizes, and the time from launch to ready, beside plain processes; needs root
+    Images(Images),
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +104,13 @@ struct FrontDoor {
 }
 
 #[derive(Debug, Args)]
+struct Images {
+    /// Print the figures as JSON, in nanoseconds and bytes, and leave docs/performance.md as it is
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct Archive {
     /// Print the figures as JSON, in nanoseconds, and leave docs/performance.md as it is
     #[arg(long)]
@@ -114,6 +127,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<()> {
         What::Archive(archive) => measure_archive(archive),
         What::Watch(watch) => measure_watch(watch),
         What::FrontDoor(door) => measure_front_door(door),
+        What::Images(images) => measure_images(images),
     }
 }
 
@@ -140,6 +154,16 @@ fn measure_front_door(door: &FrontDoor) -> Result<()> {
     cargo(&["build", "--release", "--locked", "--package", "dormouse"])?;
     let report = front_door::measure(Duration::from_secs(door.seconds), &Interrupt::listen()?)?;
     tell("front-door", door.json.then_some(&report), &report.table())
+}
+
+fn measure_images(images: &Images) -> Result<()> {
+    install::packages(&[install::DEMO, install::TESTS, install::ENGINE])?;
+    let ground = Ground::at(&root())?;
+    cargo(&["build", "--locked", "--package", "dormouse"])?;
+    build::watchdog_for_here(&ground, false)?;
+    let watchdog = build::watchdog_for_here(&ground, true)?;
+    let report = images::measure(&watchdog, &Interrupt::listen()?)?;
+    tell("images", images.json.then_some(&report), &report.table())
 }
 
 /// Prints figures as JSON if they are wanted so; else writes them into the document, and shows them.
@@ -241,10 +265,7 @@ mod tests {
     #[test]
     fn the_document_has_its_markers() {
         let text = fs::read_to_string(root().join(FILE)).unwrap();
-        assert!(
-            ["lambda", "archive", "watch", "front-door"]
-                .into_iter()
-                .all(|section| replaced(&text, section, "").is_some())
-        );
+        let sections = ["lambda", "archive", "watch", "front-door", "images"];
+        assert!(sections.into_iter().all(|section| replaced(&text, section, "").is_some()));
     }
 }

@@ -101,6 +101,19 @@ pub(crate) fn build(ground: &Ground, build: &Build) -> Result<()> {
     contexts::images(ground)?.iter().try_for_each(|image| make(ground, image))
 }
 
+/// Builds the static watchdog for this machine, and returns where it is.
+pub(crate) fn watchdog_for_here(ground: &Ground, release: bool) -> Result<PathBuf> {
+    let here = std::env::consts::ARCH;
+    let architecture = Architecture::ALL.into_iter().find(|one| one.target().starts_with(here));
+    let architecture =
+        architecture.with_context(|| format!("the watchdog's image is not made for {here}"))?;
+    let zig = install::zig(ground)?;
+    install::rust_targets(ground, &[architecture.target()])?;
+    let build = Build { release, accept_licence: Vec::new() };
+    run_command(Compilation { package: "watchdog", architecture }.command(ground, &zig, &build)?)?;
+    program(ground, &build, architecture, "watchdog")
+}
+
 /// Notes that somebody accepts the licence of a game's server.
 pub(crate) fn accept_licence(ground: &Ground, game: &str) -> Result<()> {
     let licence = licence_of(ground, game)?;
