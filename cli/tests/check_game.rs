@@ -148,12 +148,12 @@ fn line(step: &Value) -> String {
     let mut rest = line.as_str();
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
         let number = rest[at..].find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len() - at);
-        let is_steady = !rest[at..at + number].contains('.') && number < 4;
+        let is_steady = !rest[at..at + number].contains('.') && number < 3;
         out.push_str(&rest[..at]);
         out.push_str(if is_steady { &rest[at..at + number] } else { "N" });
         rest = &rest[at + number..];
     }
-    out + rest
+    (out + rest).replace(" kB", " B")
 }
 
 #[test]
