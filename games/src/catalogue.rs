@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::{
     entry::{Entry, parse, unreadable},
+    image,
     problem::BadEntry,
 };
 
@@ -50,12 +51,15 @@ impl Catalogue {
         const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
         let mut catalogue = Self::default();
         for (file, text) in FILES {
-            catalogue.insert(parse(Path::new(file), text)?);
+            let mut entry = parse(Path::new(file), text)?;
+            entry.dockerfile = image::embedded(entry.game.id.as_str());
+            catalogue.insert(entry);
         }
         Ok(catalogue)
     }
 
-    /// Adds the entries `*.toml` of `dir`, but hidden files; one with an id that is there already takes its place.
+    /// Adds the entries `*.toml` of `dir`, but hidden files; one with an id that is there already takes its place, but keeps
+    /// the Dockerfile where it has none of its own.
     pub fn with_directory(mut self, dir: &Path) -> Result<Self, LoadError> {
         let failed = |error| LoadError::Io { path: dir.to_owned(), error };
         let mut files = Vec::new();
@@ -70,14 +74,20 @@ impl Catalogue {
         }
         files.sort();
         for file in files {
-            self.insert(Self::read_file(&file)?);
+            let mut entry = Self::read_file(&file)?;
+            if entry.dockerfile.is_none() {
+                entry.dockerfile = self.get(&entry.game.id).and_then(|replaced| replaced.dockerfile.clone());
+            }
+            self.insert(entry);
         }
         Ok(self)
     }
 
-    /// Reads one entry.
+    /// Reads one entry, and the Dockerfile beside it.
     pub fn read_file(path: &Path) -> Result<Entry, LoadError> {
-        Ok(parse(path, &read_text(path)?)?)
+        let entry = parse(path, &read_text(path)?)?;
+        let dockerfile = image::beside(path, entry.game.id.as_str())?;
+        Ok(Entry { dockerfile, ..entry })
     }
 
     /// Returns the entry of a game.

@@ -38,6 +38,8 @@ pub struct Entry {
     pub source: String,
     /// The file; its stem is the game's id.
     pub file: PathBuf,
+    /// The Dockerfile of the game's image, if it has one of its own. Otherwise the image is another's.
+    pub dockerfile: Option<String>,
 }
 
 impl Entry {
@@ -61,7 +63,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Entry, BadEntry> {
     let id = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let id = self::id(id).map_err(|error| problems.add(0, format!("the file's name: {error}"))).ok();
     let game = read_document(file, text, problems, |root| game(root, id))?;
-    Ok(Entry { game, source: text.to_owned(), file: file.to_owned() })
+    Ok(Entry { game, source: text.to_owned(), file: file.to_owned(), dockerfile: None })
 }
 
 /// Reads the id in the file's name.

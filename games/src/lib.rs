@@ -9,6 +9,8 @@ mod catalogue;
 
 mod entry;
 
+mod image;
+
 mod configuration;
 
 mod section;
@@ -20,4 +22,5 @@ mod problem;
 pub use catalogue::{Catalogue, LoadError};
 pub use configuration::{Budget, Capacity, Configuration};
 pub use entry::{Entry, parse};
+pub use image::{ACCEPTED_LICENCE, ContextFile, NoContext, dockerfile_name, licence};
 pub use problem::{BadEntry, Problem};

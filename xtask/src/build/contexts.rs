@@ -11,12 +11,6 @@ use crate::{
 };
 use anyhow::{Context, Result};
 
-/// The label of a Dockerfile that says under which terms the game's server is downloaded.
-const LICENCE_LABEL: &str = "dormouse.licence=\"";
-
-/// The file that tells a Dockerfile with that label that somebody accepted them.
-const ACCEPTED: &str = "accepted-licence";
-
 /// An image's context.
 #[derive(Debug)]
 pub(crate) struct Image {
@@ -74,8 +68,7 @@ impl Licence {
 pub(crate) fn licence_of(ground: &Ground, game: &str) -> Result<Option<Licence>> {
     let file = dockerfile(ground, game);
     let text = fs::read_to_string(&file).with_context(|| format!("there is no {}", file.display()))?;
-    let url = text.split_once(LICENCE_LABEL).and_then(|(_, rest)| rest.split_once('"'));
-    Ok(url.map(|(url, _)| Licence { game: game.into(), url: url.into() }))
+    Ok(games::licence(&text).map(|url| Licence { game: game.into(), url: url.into() }))
 }
 
 impl Image {
@@ -108,7 +101,7 @@ fn program_name(architecture: Architecture) -> String {
 
 /// Returns the Dockerfile of a game.
 pub(crate) fn dockerfile(ground: &Ground, game: &str) -> PathBuf {
-    ground.path(&format!("Dockerfile.{game}"))
+    ground.path(&games::dockerfile_name(game))
 }
 
 /// Returns every Dockerfile of the workspace.
@@ -143,24 +136,25 @@ pub(crate) fn images(ground: &Ground) -> Result<Vec<Image>> {
 
 fn game_image(ground: &Ground, id: &str) -> Result<Image> {
     let licence = licence_of(ground, id)?;
-    let mut files = vec![
-        file("Dockerfile", dockerfile(ground, id), 0o644),
-        file("entrypoint", entrypoint(ground, id)?, 0o644),
-    ];
-    files.extend(licence.iter().map(|licence| file(ACCEPTED, licence.note(ground), 0o644)));
+    let mut entry = games::Catalogue::read_file(&ground.path(&format!("games/catalog/{id}.toml")))?;
+    let dockerfile = dockerfile(ground, id);
+    let text =
+        fs::read_to_string(&dockerfile).with_context(|| format!("reading {}", dockerfile.display()))?;
+    entry.dockerfile = Some(text);
+    let accepted = licence.as_ref().filter(|licence| licence.is_accepted(ground));
+    let context = entry.image_context(accepted.map(|licence| licence.url.as_str()))?;
+    let written = |made: &games::ContextFile| write(ground, id, made);
+    let files = context.iter().map(written).collect::<Result<_>>()?;
     Ok(Image { name: id.into(), files, licence })
 }
 
-/// Writes the entrypoint of a game's image, which its entry's scripts make, and returns where it is.
-fn entrypoint(ground: &Ground, id: &str) -> Result<PathBuf> {
-    let entry = games::Catalogue::read_file(&ground.path(&format!("games/catalog/{id}.toml")))?;
-    let script =
-        entry.entrypoint().with_context(|| format!("{id} has no scripts to make an entrypoint of"))?;
-    let directory = ground.target("entrypoints");
+/// Writes a file of a game's image to where contexts are made from.
+fn write(ground: &Ground, id: &str, made: &games::ContextFile) -> Result<ContextFile> {
+    let directory = ground.target("contexts").join(id);
     fs::create_dir_all(&directory)?;
-    let path = directory.join(id);
-    fs::write(&path, script + "\n").with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
+    let path = directory.join(made.name);
+    fs::write(&path, &made.text).with_context(|| format!("writing {}", path.display()))?;
+    Ok(file(made.name, path, 0o644))
 }
 
 fn watchdogs(ground: &Ground) -> Vec<ContextFile> {
@@ -188,7 +182,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    use games::Catalogue;
+    use games::{ACCEPTED_LICENCE, Catalogue};
     use tempfile::TempDir;
 
     use crate::shell::root;
@@ -245,6 +239,14 @@ mod tests {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 
+    /// Returns the images, those behind a licence too.
+    fn all_accepted(ground: &Ground) -> Vec<Image> {
+        for image in images(ground).unwrap() {
+            image.licence.iter().for_each(|licence| licence.accept(ground).unwrap());
+        }
+        images(ground).unwrap()
+    }
+
     fn text_of(image: &Image) -> String {
         fs::read_to_string(&image.files[0].from).unwrap()
     }
@@ -252,11 +254,10 @@ mod tests {
     #[test]
     fn a_context_has_what_its_dockerfile_copies_and_nothing_else() {
         let (_dir, ground) = workspace();
-        let images = images(&ground).unwrap();
+        let images = all_accepted(&ground);
         let names: Vec<_> = images.iter().map(|image| image.name.as_str()).collect();
         assert_eq!(names, ["watchdog", "luanti", "openttd", "valheim"]);
         for image in &images {
-            image.licence.iter().for_each(|licence| licence.accept(&ground).unwrap());
             let directory = ground.target("images").join(&image.name);
             fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join("left-over"), "").unwrap();
@@ -327,7 +328,7 @@ mod tests {
                 assert!(!is_consent || instruction.contains("/accepted-licence &&"), "{name}: {instruction}");
             }
             let is_asked = image.licence.is_some();
-            assert_eq!(text.contains(&format!("COPY {ACCEPTED} ")), is_asked, "{name}");
+            assert_eq!(text.contains(&format!("COPY {ACCEPTED_LICENCE} ")), is_asked, "{name}");
             if let Some(licence) = &image.licence {
                 assert!(text.contains(&format!("ARG LICENCE=\"{}\"", licence.url)), "{name}");
                 assert!(!licence.is_accepted(&ground));
