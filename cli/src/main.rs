@@ -20,6 +20,10 @@ mod doctor;
 
 mod cost;
 
+mod new_game;
+
+mod check_game;
+
 mod queue;
 
 mod client;
@@ -71,6 +75,10 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
     Cost(cost::Cost),
+    /// Write the two files of a game of your own: its catalogue entry and its Dockerfile
+    NewGame(new_game::NewGame),
+    /// Try a game on this machine, and say of each step what was seen and what to change
+    CheckGame(check_game::CheckGame),
     /// Watch a game server (what a task runs beside its game; `peers` is for people who add a game)
     #[command(subcommand)]
     Watchdog(watchdog::cli::Command),
@@ -109,6 +117,8 @@ fn main() -> ExitCode {
         Command::Discord(command) => discord::run(&command),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Cost(cost) => cost::run(&cost),
+        Command::NewGame(new) => new_game::run(&new),
+        Command::CheckGame(check) => return check_game::run(&check),
         Command::Watchdog(command) => watchdog::cli::main(command),
     };
     match done {
@@ -147,18 +157,20 @@ mod tests {
             Usage: dormouse <COMMAND>
 
             Commands:
-              up        Run the control plane on this machine, with everything in it
-              games     Show which games there are
-              world     Make, wake, stop and look at worlds
-              access    Show and change who may do what in the chat
-              queue     Look at messages that were put aside, and send them again
-              discord   Register the commands with Discord, see them, and invite the bot
-              doctor    Check what this machine has, or what is deployed on AWS, and say how to mend what is
-                        wrong
-              cost      Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
-              watchdog  Watch a game server (what a task runs beside its game; `peers` is for people who add a
-                        game)
-              help      Print this message or the help of the given subcommand(s)
+              up          Run the control plane on this machine, with everything in it
+              games       Show which games there are
+              world       Make, wake, stop and look at worlds
+              access      Show and change who may do what in the chat
+              queue       Look at messages that were put aside, and send them again
+              discord     Register the commands with Discord, see them, and invite the bot
+              doctor      Check what this machine has, or what is deployed on AWS, and say how to mend what is
+                          wrong
+              cost        Say what a deployment on AWS costs: asleep, by the hour of each game, in a month
+              new-game    Write the two files of a game of your own: its catalogue entry and its Dockerfile
+              check-game  Try a game on this machine, and say of each step what was seen and what to change
+              watchdog    Watch a game server (what a task runs beside its game; `peers` is for people who add a
+                          game)
+              help        Print this message or the help of the given subcommand(s)
 
             Options:
               -h, --help     Print help

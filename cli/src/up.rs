@@ -83,6 +83,9 @@ pub(crate) struct Up {
     /// The user that games run as; only root can choose [default: nobody for root]
     #[arg(long, value_name = "USER")]
     game_user: Option<String>,
+    /// End when standard input does: a program that needs this only while it lives lets it end so
+    #[arg(long, hide = true)]
+    end_with_input: bool,
     #[command(flatten)]
     bot: Bot,
 }
@@ -125,7 +128,10 @@ async fn serve(up: Up) -> Result<()> {
     }
     let serving = serving::serve(listener, door.router(more), Limits::DEFAULT, ended.clone());
     let serving = tokio::spawn(serving);
-    told_to_end().await?;
+    tokio::select! {
+        told = told_to_end() => told?,
+        () = input_ended(), if up.end_with_input => {}
+    }
     println!(
         "ending; worlds that are awake go on, and are found again by the next `dormouse up` at the same address"
     );
@@ -266,6 +272,17 @@ async fn told_to_end() -> Result<()> {
         pressed = tokio::signal::ctrl_c() => pressed.context("waiting for Ctrl-C"),
         _ = terminate.recv() => Ok(()),
     }
+}
+
+/// Waits until standard input has ended. Nothing waits for the thread that reads it.
+async fn input_ended() {
+    let (end, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        end.send(())
+    });
+    // A thread that is gone without a word has nothing to read any more either.
+    let _ = ended.await;
 }
 
 /// Returns the directory of everything that is kept.

@@ -252,7 +252,7 @@ pub(crate) struct Delete {
 
 /// A length of time as people write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Length(Duration);
+pub(crate) struct Length(pub(crate) Duration);
 
 impl Length {
     const fn hours(hours: u64) -> Self {
@@ -260,7 +260,8 @@ impl Length {
     }
 }
 
-fn length(text: &str) -> Result<Length, String> {
+/// Reads a length of time as people write it.
+pub(crate) fn length(text: &str) -> Result<Length, String> {
     let wrong = || format!("`{text}` is no length of time: write 90s, 15m, 2h or 7d");
     let (days, rest) = match text.strip_suffix('d').map(str::parse::<u64>) {
         Some(Ok(days)) if days <= 366 => (days, "0s"),
@@ -607,7 +608,7 @@ fn interrupted(name: &str) -> ExitCode {
 }
 
 /// Returns what Ctrl-C sets.
-fn interrupt() -> Result<Arc<AtomicBool>> {
+pub(crate) fn interrupt() -> Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     // The second one ends the program at once: the first may find it waiting for a network that is gone.
     signal_hook::flag::register_conditional_shutdown(

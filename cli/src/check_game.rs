@@ -1,0 +1,214 @@
+//! `dormouse check-game`: tries a game as a world on this machine, and says of each step what was seen and what to change.
+//!
+//! It has a directory and a control plane of its own, and leaves nothing of them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use domain::world::GameId;
+use games::{Catalogue, Entry, LoadError};
+
+use self::{
+    life::{Course, Life},
+    place::Place,
+    step::{For, Report, Step, Verdict},
+};
+use crate::{output::say, up, world};
+
+mod step;
+
+mod dockerfile;
+
+mod place;
+
+mod life;
+
+mod kept;
+
+mod processes;
+
+/// How long it is watched by `--quick`.
+const QUICK_WATCH: Duration = Duration::from_secs(10);
+
+/// What a world may take besides the watch and the start before it goes to sleep by itself.
+const SPARE: Duration = Duration::from_secs(15 * 60);
+
+/// What to check.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dormouse check-game luanti                        one that is built in
+  dormouse check-game arena --games my-games/       my-games/arena.toml and my-games/Dockerfile.arena
+  dormouse check-game arena --quick                 one start, and watched for 10 s
+
+It reads the entry and the Dockerfile, starts a world in a temporary directory, waits until players can join, watches it
+with nobody on, has it saved, stopped and archived, and starts it again. Ctrl-C puts the world to sleep first.
+
+Exit codes: 0 nothing failed, 1 something did, 130 interrupted")]
+pub(crate) struct CheckGame {
+    /// The game's id: the name of its file without .toml
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The directory of ID.toml and Dockerfile.ID [default: this one if ID.toml is here, else what is built in]
+    #[arg(long, env = "DORMOUSE_GAMES", hide_env_values = true, value_name = "DIR")]
+    games: Option<PathBuf>,
+    /// How long to watch it with nobody on
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = world::length)]
+    watch: world::Length,
+    /// Watch it for 10 s, and do not start it a second time
+    #[arg(long, conflicts_with = "watch")]
+    quick: bool,
+    /// The user that the game runs as; only root can choose [default: nobody for root]
+    #[arg(long, value_name = "USER")]
+    game_user: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl CheckGame {
+    fn watch(&self) -> Duration {
+        if self.quick { QUICK_WATCH } else { self.watch.0 }
+    }
+}
+
+/// Checks a game.
+pub(crate) fn run(check: &CheckGame) -> ExitCode {
+    let mut report = Report::new(if check.json { For::Programs } else { For::People });
+    let course = try_run(check, &mut report);
+    let failed = report.count(Verdict::Fail);
+    if check.json {
+        let ok = failed == 0 && matches!(course, Ok(Course::GoesOn | Course::IsOver));
+        say!("{:#}", serde_json::json!({ "game": check.id, "ok": ok, "steps": report.steps }));
+    }
+    match course {
+        Ok(Course::Interrupted) => ExitCode::from(130),
+        Ok(Course::GoesOn | Course::IsOver) if failed > 0 => ExitCode::FAILURE,
+        Ok(Course::GoesOn | Course::IsOver) => {
+            if !check.json {
+                say!("{} can be played{}", check.id, doubts(report.count(Verdict::Warn)));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("dormouse: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn doubts(warnings: usize) -> String {
+    match warnings {
+        0 => String::new(),
+        1 => "; 1 thing could be better".into(),
+        many => format!("; {many} things could be better"),
+    }
+}
+
+fn try_run(check: &CheckGame, report: &mut Report) -> Result<Course> {
+    let id = GameId::parse(&check.id)?;
+    let found = find(&id, check.games.as_deref())?;
+    let entry = match found.entry {
+        Ok(entry) => entry,
+        Err(LoadError::BadEntry(bad)) => {
+            report.add(Step::fail(
+                "entry",
+                bad.to_string(),
+                "what it says; docs/adding-a-game.md has every key",
+            ));
+            return Ok(Course::IsOver);
+        }
+        Err(error @ (LoadError::Io { .. } | LoadError::TooMany(_))) => return Err(error.into()),
+    };
+    let game = &entry.game;
+    let size = format!("{} CPU units, {} MiB", game.cpu, game.memory_mib);
+    report.add(Step::ok("entry", format!("{}, {}, {size}", game.name, dockerfile::port_names(game))));
+    read_dockerfile(&entry, &found.dockerfile, report)?;
+    if game.scripts.is_none() {
+        let change = "give the entry a [process] section: the image's entrypoint is made of it too";
+        report.add(Step::fail("start", "it has no scripts to start it by", change));
+        return Ok(Course::IsOver);
+    }
+    play(check, &entry, report)
+}
+
+/// Where the two files of a game are.
+struct Found {
+    entry: Result<Entry, LoadError>,
+    dockerfile: PathBuf,
+}
+
+/// Finds the entry and the Dockerfile of a game: in `dir`, or here, or among those that are built in.
+fn find(id: &GameId, dir: Option<&Path>) -> Result<Found> {
+    let file = |dir: &Path| dir.join(format!("{id}.toml"));
+    let beside = |dir: &Path| dir.join(format!("Dockerfile.{id}"));
+    let here = Path::new(".");
+    if let Some(dir) = dir.into_iter().chain([here]).find(|dir| file(dir).exists()) {
+        return Ok(Found { entry: Catalogue::read_file(&file(dir)), dockerfile: beside(dir) });
+    }
+    let built_in = up::catalogue(None)?;
+    match built_in.get(id) {
+        Some(entry) => Ok(Found { entry: Ok(entry.clone()), dockerfile: beside(dir.unwrap_or(here)) }),
+        None => bail!(
+            "there is no {} and no game `{id}` is built in: `dormouse new-game {id}` writes one",
+            file(dir.unwrap_or(here)).display()
+        ),
+    }
+}
+
+fn read_dockerfile(entry: &Entry, path: &Path, report: &mut Report) -> Result<()> {
+    if !path.exists() {
+        let saw = format!("there is no {}: the game runs on this machine alone", path.display());
+        let change = format!("`dormouse new-game {}` writes one, for the cloud", entry.game.id);
+        report.add(Step::warn("Dockerfile", saw, change));
+        return Ok(());
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    dockerfile::check(&text, &entry.game).into_iter().for_each(|step| report.add(step));
+    Ok(())
+}
+
+/// Lets a world of the game live, twice unless it is to be quick.
+fn play(check: &CheckGame, entry: &Entry, report: &mut Report) -> Result<Course> {
+    let interrupted = world::interrupt()?;
+    report.add(Step::warn(
+        "runtime",
+        "plain processes: no image was built",
+        "build it where there is a container engine, and try it before it is deployed",
+    ));
+    let place = Place::open(entry, check.game_user.as_deref())?;
+    place.create(entry, check.watch() + SPARE)?;
+    let mut life = Life { place: &place, game: &entry.game, report, interrupted };
+    let course = live(&mut life, check);
+    if matches!(course, Ok(Course::Interrupted)) {
+        life.give_up()?;
+    }
+    course
+}
+
+fn live(life: &mut Life<'_>, check: &CheckGame) -> Result<Course> {
+    match life.wake("start")? {
+        Course::GoesOn => {}
+        other @ (Course::IsOver | Course::Interrupted) => return Ok(other),
+    }
+    match life.watch(check.watch())? {
+        Course::GoesOn => {}
+        other @ (Course::IsOver | Course::Interrupted) => return Ok(other),
+    }
+    let (course, asleep) = life.sleep("stop")?;
+    match course {
+        Course::GoesOn if !check.quick => {}
+        Course::GoesOn | Course::IsOver | Course::Interrupted => return Ok(course),
+    }
+    match life.wake("second start")? {
+        Course::GoesOn => {}
+        other @ (Course::IsOver | Course::Interrupted) => return Ok(other),
+    }
+    life.kept(&asleep)?;
+    life.sleep("second stop").map(|(course, _)| course)
+}
