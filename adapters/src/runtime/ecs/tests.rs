@@ -6,6 +6,8 @@ use aws_sdk_ecs::types::{Compatibility, ContainerDefinition, HealthCheck, Networ
 use domain::{
     game::{Console, ConsoleProtocol, Players, Port, Protocol, Ready, Save, Signal, Stop},
     idle::Timers,
+    settings::{Change, Kind, Need, Setting},
+    world::SettingName,
 };
 use emulators::{Moto, When};
 use expect_test::expect;
@@ -74,6 +76,7 @@ async fn a_task_is_told_what_it_needs_and_its_tags_tell_no_secret() {
             PORT_GAME=30000
             DORMOUSE_CONSOLE_PORT=30001
             DORMOUSE_CONSOLE_PASSWORD_FILE=/worlds/w1/.dormouse/console
+            DORMOUSE_SETTINGS_FILE=/worlds/w1/.dormouse/settings
         dormouse:world = w1
         dormouse:generation = 3
         dormouse:game = tiny
@@ -545,7 +548,15 @@ fn tiny() -> Game {
         ready: Ready { typical: Duration::from_secs(40), limit: Duration::from_secs(60) },
         timers: Timers::DEFAULT,
         import: None,
-        settings: vec![],
+        settings: vec![Setting {
+            name: SettingName::parse("seed").unwrap(),
+            title: "Seed".into(),
+            about: None,
+            kind: Kind::Number(0..=9),
+            default: None,
+            need: Need::Optional,
+            change: Change::Create,
+        }],
         console: Some(Console {
             protocol: ConsoleProtocol::Rcon,
             port: 30001,
