@@ -34,6 +34,8 @@ pub struct TaskEnv {
     pub task_dir: PathBuf,
     /// The control plane's base URL.
     pub control_url: String,
+    /// The Unix socket on which what is at that URL is reached, where the network does not lead there.
+    pub control_socket: Option<PathBuf>,
     /// The launch's bearer token.
     pub token: String,
     /// When the world goes to sleep.
@@ -73,6 +75,7 @@ const WORLD_DIR: &str = "DORMOUSE_WORLD_DIR";
 const DIRECTORY: &str = "DORMOUSE_DIRECTORY";
 const TASK_DIR: &str = "DORMOUSE_TASK_DIR";
 const CONTROL_URL: &str = "DORMOUSE_CONTROL_URL";
+const CONTROL_SOCKET: &str = "DORMOUSE_CONTROL_SOCKET";
 const TOKEN: &str = "DORMOUSE_TOKEN";
 const NEVER_JOINED: &str = "DORMOUSE_NEVER_JOINED_S";
 const LAST_LEFT: &str = "DORMOUSE_LAST_LEFT_S";
@@ -155,6 +158,7 @@ impl TaskEnv {
             (CAP, seconds(self.timers.cap)),
             (REPORT_EVERY, seconds(self.report_every)),
         ];
+        vars.extend(self.control_socket.as_ref().map(|socket| (CONTROL_SOCKET, path(socket))));
         vars.extend(self.task.as_ref().map(|task| (TASK, task.to_string())));
         vars.extend(self.game_user.map(|(user, group)| (GAME_USER, format!("{user}:{group}"))));
         match self.game_start {
@@ -177,6 +181,7 @@ impl TaskEnv {
             directory: parsed(DIRECTORY, &text(DIRECTORY)?, directory)?,
             task_dir: text(TASK_DIR)?.into(),
             control_url: text(CONTROL_URL)?,
+            control_socket: get(CONTROL_SOCKET).map(PathBuf::from),
             token: text(TOKEN)?,
             timers: Timers {
                 never_joined: parsed(NEVER_JOINED, &text(NEVER_JOINED)?, seconds)?,
@@ -243,6 +248,7 @@ mod tests {
             directory: Directory::MustExist,
             task_dir: "/t".into(),
             control_url: "http://127.0.0.1:1".into(),
+            control_socket: Some("/control/socket".into()),
             token: "secret".into(),
             timers: Timers::DEFAULT,
             report_every: Duration::from_secs(5),
@@ -259,9 +265,15 @@ mod tests {
 
     #[test]
     fn a_task_may_be_nameless_and_a_game_the_watchdogs_own_child_of_its_own_user() {
-        let bare = TaskEnv { task: None, game_user: None, game_start: GameStart::ByWatchdog, ..env() };
+        let bare = TaskEnv {
+            task: None,
+            control_socket: None,
+            game_user: None,
+            game_start: GameStart::ByWatchdog,
+            ..env()
+        };
         let vars: BTreeMap<_, _> = bare.to_vars().into_iter().collect();
-        assert_eq!([TASK, GAME_USER, GAME_START].map(|name| vars.get(name)), [None; 3]);
+        assert_eq!([TASK, CONTROL_SOCKET, GAME_USER, GAME_START].map(|name| vars.get(name)), [None; 4]);
         assert!(TaskEnv::from_vars(|name| vars.get(name).cloned()).unwrap() == bare);
     }
 

@@ -24,7 +24,7 @@ use adapters::{
     store::sqlite::SqliteStore,
 };
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use domain::{
     Timestamp,
     driver::Driver,
@@ -39,6 +39,12 @@ use crate::{
     bot::{Bot, Told},
     serving::{self, Limits},
 };
+
+use containers::{Boxes, Common};
+
+mod containers;
+
+mod program;
 
 /// How often worlds that are not at rest are looked at, and tasks that no world knows are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -59,6 +65,7 @@ const BATCH: usize = 10;
   dormouse up --game-host games.example.org            what players type
   dormouse up --listen 0.0.0.0:7733                    others may reach it, with the token it names
   dormouse up --games my-games/                        games of your own
+  dormouse up --runtime process                        without containers, though an engine answers
   dormouse up --discord-application 1234 --discord-guild 5678 --discord-gateway    with the bot's token in
                                                        DORMOUSE_DISCORD_TOKEN; no open web port needed")]
 pub(crate) struct Up {
@@ -68,9 +75,6 @@ pub(crate) struct Up {
     /// Where the front door listens; anything but loopback needs a token
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7733")]
     listen: SocketAddr,
-    /// How tasks are run
-    #[arg(long, value_enum, default_value = "auto")]
-    runtime: RuntimeChoice,
     /// How people's browsers reach this, for links [default: the address it listens on]
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
@@ -87,25 +91,13 @@ pub(crate) struct Up {
     #[arg(long, hide = true)]
     end_with_input: bool,
     #[command(flatten)]
+    boxes: Boxes,
+    #[command(flatten)]
     bot: Bot,
-}
-
-/// How tasks are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RuntimeChoice {
-    /// The best that there is on this machine
-    Auto,
-    /// Plain processes
-    Process,
-    /// Containers, by the Docker Engine API
-    Docker,
 }
 
 /// Runs the control plane until it is told to end.
 pub(crate) fn run(up: Up) -> Result<()> {
-    if up.runtime == RuntimeChoice::Docker {
-        bail!("this version runs tasks as plain processes only: leave out --runtime docker");
-    }
     tokio::runtime::Runtime::new().context("starting")?.block_on(serve(up))
 }
 
@@ -117,7 +109,8 @@ async fn serve(up: Up) -> Result<()> {
     let listener = TcpListener::bind(up.listen).await.with_context(|| {
         format!("cannot listen on {}: choose another address with --listen, or stop what uses it", up.listen)
     })?;
-    let Parts { door, files, queue, discord } = assemble(&up, &data, game_user, listener.local_addr()?)?;
+    let Parts { door, files, queue, discord } =
+        assemble(&up, &data, game_user, listener.local_addr()?).await?;
     let driver = door.driver.clone();
     let (end, ended) = watch::channel(());
     let worker = tokio::spawn(work(driver.clone(), queue, ended.clone()));
@@ -153,7 +146,7 @@ struct Parts {
 }
 
 /// Puts the embedded parts together.
-fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: SocketAddr) -> Result<Parts> {
+async fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: SocketAddr) -> Result<Parts> {
     let catalogue = catalogue(up.games.as_deref())?;
     let url = format!("http://{}", reachable(address));
     let secret = Secret::load_or_create(data.join("secret"))?;
@@ -177,6 +170,9 @@ fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: Socket
         games: sources(&catalogue),
     })
     .with_context(|| format!("cannot use {}", data.display()))?;
+    let common = Common { data, catalogue: &catalogue, control_url: &url, secret: &secret };
+    let runtime = up.boxes.runtime(&common, runtime).await?;
+    let has_containers = runtime.containers.is_some();
     let games = Arc::new(catalogue.games());
     let discord = up.bot.connect(&games)?;
     let driver = Driver {
@@ -198,6 +194,9 @@ fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: Socket
         clock: Timestamp::now,
         fresh_id,
     };
+    if has_containers {
+        containers::serve_watchdogs(data, door.clone(), files.clone())?;
+    }
     Ok(Parts { door, files, queue, discord })
 }
 

@@ -299,7 +299,7 @@ fn a_control_plane_that_cannot_be_says_why() -> Result<()> {
         &mut dormouse,
         "
          --listen 192.0.2.1:7733
-         --runtime docker
+         --listen 127.0.0.1:0 --runtime docker
          --listen 127.0.0.1:0 --games /nowhere
          --listen 127.0.0.1:0 --game-user nobody-knows
          --listen 127.0.0.1:0 --data /dev/null/dormouse
@@ -311,9 +311,9 @@ fn a_control_plane_that_cannot_be_says_why() -> Result<()> {
             $ dormouse up --listen 192.0.2.1:7733
             1
             dormouse: cannot listen on 192.0.2.1:7733: choose another address with --listen, or stop what uses it: Cannot assign requested address (os error 99)
-            $ dormouse up --runtime docker
+            $ dormouse up --listen 127.0.0.1:0 --runtime docker
             1
-            dormouse: this version runs tasks as plain processes only: leave out --runtime docker
+            dormouse: no engine answers: none listens at /nowhere/engine.sock
             $ dormouse up --listen 127.0.0.1:0 --games /nowhere
             1
             dormouse: cannot read /nowhere: No such file or directory (os error 2)

@@ -130,7 +130,10 @@ impl Engine {
         let mut service = Guarded::start(&service, Environment::Inherited, &home.path().join("log"))?;
         let answers = |_: &Guarded| UnixStream::connect(socket(&home)).ok();
         service.wait_until(START_LIMIT, answers).context("starting podman")?;
-        Ok(Self { home, place, network, service })
+        let engine = Self { home, place, network, service };
+        // Its first answer takes longer than the others.
+        engine.ok(&["--url", &engine.url(), "info"])?;
+        Ok(engine)
     }
 
     /// Builds an image from a directory with a Dockerfile, on [`BASE`], with the network of this machine, and keeps it for every
@@ -140,7 +143,9 @@ impl Engine {
         let _alone = alone()?;
         let place = Place::of_images();
         let mut build = place.podman(&[]);
-        build.args(["build", "--quiet", "--network", "host", "--build-arg"]).arg(format!("BASE={BASE}"));
+        // Docker's format is what is built through Docker's API, and a layer of another is not taken for the same.
+        build.args(["build", "--quiet", "--format", "docker", "--network", "host"]);
+        build.arg("--build-arg").arg(format!("BASE={BASE}"));
         run(build.args(["--tag", tag]).arg(context)).with_context(|| format!("building {tag}"))?;
         unmount_below(&place.directory)
     }

@@ -16,7 +16,10 @@ use adapters::report::{
 use anyhow::{Context, Result};
 use ureq::Agent;
 
-use crate::upload::{refused, without_url};
+use crate::{
+    upload::{refused, without_url},
+    way::Way,
+};
 
 /// How long one report may take.
 const REPORT_LIMIT: Duration = Duration::from_secs(10);
@@ -43,15 +46,21 @@ const LONGEST_SETTINGS: u64 = 512 * 1024;
 #[derive(Clone)]
 pub struct Control {
     agent: Agent,
+    way: Way,
     url: String,
     token: String,
 }
 
 impl Control {
     /// Returns the control plane at `url`, spoken to with the launch's `token`.
-    pub fn new(url: &str, token: &str) -> Self {
-        let agent = Agent::config_builder().timeout_global(Some(REPORT_LIMIT)).build().new_agent();
-        Self { agent, url: url.trim_end_matches('/').to_owned(), token: token.to_owned() }
+    pub fn new(way: Way, url: &str, token: &str) -> Self {
+        let agent = way.agent(Agent::config_builder().timeout_global(Some(REPORT_LIMIT)).build());
+        Self { agent, way, url: url.trim_end_matches('/').to_owned(), token: token.to_owned() }
+    }
+
+    /// Returns the way to it.
+    pub fn way(&self) -> &Way {
+        &self.way
     }
 
     /// Sends `report` and returns the orders.

@@ -46,6 +46,8 @@ pub mod archive;
 
 pub mod unpack;
 
+pub mod way;
+
 pub mod control;
 
 pub mod upload;

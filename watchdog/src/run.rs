@@ -41,6 +41,7 @@ use crate::{
     metadata::{self, HostWatch},
     save,
     senses::{Look, Senses},
+    way::Way,
     world_dir::{self, Owned},
 };
 
@@ -172,7 +173,8 @@ impl Task {
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&told_to_end)).context("listening to signals")?;
         }
-        let control = Control::new(&env.control_url, &env.token);
+        let way = Way::to(&env.control_url, env.control_socket.as_deref());
+        let control = Control::new(way, &env.control_url, &env.token);
         let task = env.task.clone().map_or_else(|| metadata::task(|name| std::env::var(name).ok()), Ok)?;
         let reporter = Reporter::start(control.clone(), first_report(&env, &task), env.report_every);
         let host = match env.game_start {

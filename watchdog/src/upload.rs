@@ -22,7 +22,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use domain::{ports::PART_SIZE, world::ArchiveId};
 use ureq::{Agent, SendBody, http::StatusCode};
 
-use crate::{archive::Checked, control::NoTicket};
+use crate::{archive::Checked, control::NoTicket, way::Way};
 
 /// How many bytes each part has, but the last one. Tests have small ones.
 const PART: usize = if cfg!(test) { 8 } else { PART_SIZE as usize };
@@ -54,6 +54,8 @@ pub type MayGoOn = Box<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// What an upload depends on.
 pub struct Terms {
+    /// How the control plane is reached, which may take the parts itself.
+    pub way: Way,
     /// Where tickets come from.
     pub ticket: Ask,
     /// Whether there is time, and reason, to go on.
@@ -94,10 +96,10 @@ impl Uploader {
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_LIMIT))
             .timeout_global(Some(PART_LIMIT))
-            .build()
-            .new_agent();
-        let way = Way { terms, agent, upload: None, is_dropped: Arc::clone(&is_dropped) };
-        let thread = thread::Builder::new().name("upload".into()).spawn(move || way.send_all(&filled));
+            .build();
+        let agent = terms.way.agent(agent);
+        let courier = Courier { terms, agent, upload: None, is_dropped: Arc::clone(&is_dropped) };
+        let thread = thread::Builder::new().name("upload".into()).spawn(move || courier.send_all(&filled));
         let sender = Sender { parts, thread: thread.context("starting the upload")? };
         Ok(Self {
             filling: Vec::with_capacity(PART),
@@ -167,7 +169,7 @@ impl Drop for Uploader {
 }
 
 /// The way of the parts, in a thread of its own.
-struct Way {
+struct Courier {
     terms: Terms,
     agent: Agent,
     /// The upload, once a ticket has named it.
@@ -185,7 +187,7 @@ enum Failed {
     ForGood(anyhow::Error),
 }
 
-impl Way {
+impl Courier {
     fn send_all(mut self, filled: &Receiver<Filled>) -> Result<ArchiveId> {
         for number in 1.. {
             let Ok(Filled { bytes, is_last }) = filled.recv() else { break };
@@ -576,7 +578,13 @@ mod tests {
         check: impl Fn() -> Result<()> + Send + Sync + 'static,
         ticket: impl FnMut(&TicketRequest) -> Result<TicketRecord, NoTicket> + Send + 'static,
     ) -> Uploader {
-        Uploader::start(Terms { ticket: Box::new(ticket), check: Box::new(check), patience }).unwrap()
+        Uploader::start(Terms {
+            way: Way::default(),
+            ticket: Box::new(ticket),
+            check: Box::new(check),
+            patience,
+        })
+        .unwrap()
     }
 
     fn written(mut uploader: Uploader, content: &[u8]) -> String {

@@ -74,9 +74,12 @@ impl Stage {
         let url = format!("http://127.0.0.1:{port}");
         say("1. The control plane, with everything in this one process");
         let listen = format!("127.0.0.1:{port}");
-        println!("$ dormouse up --data {} --listen {listen}", data.display());
+        println!("$ dormouse up --data {} --listen {listen} --runtime process", data.display());
         let mut command = Command::new(&program);
-        command.args(["up", "--listen", &listen, "--data"]).arg(&data).stdin(Stdio::null());
+        command
+            .args(["up", "--listen", &listen, "--runtime", "process", "--data"])
+            .arg(&data)
+            .stdin(Stdio::null());
         // Ctrl-C is for the demo, which ends the control plane in its own time.
         command.process_group(0);
         let up = command.spawn().context("starting the control plane")?;

@@ -128,19 +128,31 @@ impl FrontDoor {
             .route("/v1/worlds/{name}/export", post(people::export))
             .route("/v1/commands", post(people::command))
             .route_layer(middleware::from_fn_with_state(self.clone(), admit));
-        let quick = Router::new()
+        let quick = for_watchdogs()
             .route("/healthz", get(|| async { Json(serde_json::json!({ "ok": true })) }))
-            .route("/v1/reports", post(watchdogs::report))
-            .route("/v1/tickets/{world}/{generation}", post(watchdogs::ticket))
-            .route("/v1/sources/{world}/{generation}", get(watchdogs::source))
-            .route("/v1/settings/{world}/{generation}", get(watchdogs::settings))
             .route("/x/{world}/{link}", get(downloads::follow))
-            .merge(people)
-            .layer(middleware::from_fn(in_time))
-            .layer(DefaultBodyLimit::max(LARGEST_BODY));
+            .merge(people);
+        self.served(quick, more)
+    }
+
+    /// Returns the routes that watchdogs use, with `more` among them, and no others: for a way in on which a game is near.
+    pub fn router_for_watchdogs(self, more: Router) -> Router {
+        self.served(for_watchdogs(), more)
+    }
+
+    fn served(self, quick: Router<Self>, more: Router) -> Router {
+        let quick = quick.layer(middleware::from_fn(in_time)).layer(DefaultBodyLimit::max(LARGEST_BODY));
         let all = quick.with_state(self).merge(more);
         all.fallback(no_such_page).layer(middleware::map_response(in_json))
     }
+}
+
+fn for_watchdogs() -> Router<FrontDoor> {
+    Router::new()
+        .route("/v1/reports", post(watchdogs::report))
+        .route("/v1/tickets/{world}/{generation}", post(watchdogs::ticket))
+        .route("/v1/sources/{world}/{generation}", get(watchdogs::source))
+        .route("/v1/settings/{world}/{generation}", get(watchdogs::settings))
 }
 
 /// Lets in who may come in.

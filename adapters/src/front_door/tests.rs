@@ -34,6 +34,26 @@ use crate::{archive::directory::DirectoryArchive, exports::FrontDoorLinks};
 const CONTENT: &str = "PK, a world\n";
 const DIGEST: &str = "3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384";
 
+#[tokio::test]
+async fn the_way_in_for_watchdogs_leads_to_what_they_use_and_nowhere_else() {
+    let bench = Bench::awake().await;
+    let asked = async |ask| {
+        let router = bench.door.clone().router_for_watchdogs(files::routes(bench.files.clone(), now));
+        bench.send_to(router, ask).await.0.status.as_u16()
+    };
+    assert_eq!(asked(bench.report(1, json!({ "claimed": true, "ready": true }))).await, 200);
+    assert_eq!(asked(bench.ticket(1)).await, 200);
+    for people in [
+        "GET /v1/worlds",
+        "POST /v1/worlds/valhalla/stop",
+        "GET /healthz",
+        "POST /v1/commands {}",
+        "GET /x/w1/l1",
+    ] {
+        assert_eq!(asked(Ask::new(people)).await, 404, "{people}");
+    }
+}
+
 // A world's life.
 
 #[tokio::test]
@@ -1188,6 +1208,10 @@ impl Bench {
     }
 
     async fn send(&self, ask: Ask) -> (Answered, String) {
+        self.send_to(self.door.clone().router(files::routes(self.files.clone(), now)), ask).await
+    }
+
+    async fn send_to(&self, router: Router, ask: Ask) -> (Answered, String) {
         let mut request = Request::new(Body::from(ask.body));
         *request.method_mut() = ask.method;
         *request.uri_mut() = ask.uri;
@@ -1197,8 +1221,7 @@ impl Bench {
         if let Some(peer) = ask.peer {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(peer, 50_000)));
         }
-        let response =
-            self.door.clone().router(files::routes(self.files.clone(), now)).oneshot(request).await.unwrap();
+        let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap();
         let body = String::from_utf8(body.to_vec()).unwrap();

@@ -13,7 +13,7 @@ use domain::{
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How long a test looks: far longer than anything takes, so that only a broken promise ends it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Holds `runtime` to every promise; `restarted` is another one over the same data, as after a restart. None of the
 /// worlds that the contract uses may be there yet.

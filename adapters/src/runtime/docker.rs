@@ -1,8 +1,416 @@
-//! Containers on this machine, by the Docker Engine API: for Docker and for Podman.
+//! Tasks as containers on this machine, by the Docker Engine API: for Docker and for Podman.
+//!
+//! ```text
+//! dormouse-<installation>-<world>.<generation>-watchdog    publishes the game's ports; its first process is the watchdog
+//! dormouse-<installation>-<world>.<generation>-game        in its network and among its processes; made when it is healthy
+//! <data>/tasks/<world>.<generation>/                       the watchdog's /task; what is in it is said in `task_dir.rs`
+//! <data>/worlds/<world>/                                   the world's directory
+//! ```
+//!
+//! What is there is not remembered but asked of the engine, by name: two launches of one name are one. The installation is in
+//! the name, so that two of them on one engine never end each other's. Containers that have ended stay for their logs, until
+//! some launches later.
+//!
+//! When the watchdog's container ends, the kernel ends the game: its process ids are the watchdog's, whose own is 1. A task is
+//! gone when both containers are.
 
-pub use engine::{Engine, NoEngine, Root};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use domain::{
+    game::Game,
+    ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
+    world::{Force, GameId, TaskId, WorldId},
+};
+
+pub use engine::{Engine, Limits, NoEngine, Root};
 pub use images::{ContextFile, ImageError, Made, Progress, Recipe};
+pub use preparing::{ImageSource, OwnedFile};
+
+use asking::{Life, how_it_ended, life};
+use containers::{CONTROL_DIR, GAME_USER, Parts, TASK_DIR, WORLDS_DIR};
+use preparing::{Preparing, Progressed};
+
+use super::{
+    ports::at_free_ports,
+    process::GameSource,
+    task_dir::{self, ENGINE_FILE, KEPT_TASKS, task_of, unavailable},
+};
+use crate::{
+    secret::Secret,
+    task_env::{GameStart, TaskEnv},
+};
 
 mod engine;
 
 mod images;
+
+mod preparing;
+
+mod containers;
+
+mod asking;
+
+mod neighbour;
+
+mod erasing;
+
+/// How long a task may take to end once it was told to: what ECS gives.
+const END_LIMIT: Duration = Duration::from_secs(120);
+
+/// The name of the control plane's socket in its directory.
+pub const CONTROL_SOCKET: &str = "socket";
+
+/// The labels of every container of ours.
+const INSTALLATION: &str = "dormouse.installation";
+const TASK: &str = "dormouse.task";
+const ROLE: &str = "dormouse.role";
+const GAME: &str = "dormouse.game";
+
+/// A game as this runtime needs it.
+#[derive(Debug, Clone)]
+pub struct BoxedGame {
+    /// The entry.
+    pub source: GameSource,
+    /// Where its image comes from.
+    pub image: ImageSource,
+}
+
+/// What this runtime is made of.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The directory of everything that is kept.
+    pub data: PathBuf,
+    /// The image whose entrypoint is the watchdog.
+    pub watchdog_image: String,
+    /// The control plane's base URL.
+    pub control_url: String,
+    /// The directory with the socket [`CONTROL_SOCKET`], on which the part of the control plane answers that is for watchdogs.
+    pub control_dir: PathBuf,
+    /// What launch tokens are derived from, and the installation's name.
+    pub secret: Secret,
+    /// How often watchdogs report.
+    pub report_every: Duration,
+    /// The games.
+    pub games: BTreeMap<GameId, BoxedGame>,
+}
+
+/// Containers.
+#[derive(Clone)]
+pub struct DockerRuntime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    config: Config,
+    installation: String,
+    preparing: Arc<Preparing>,
+    /// Held while a task is launched: ports are chosen by one at a time.
+    launching: tokio::sync::Mutex<()>,
+    /// Since when tasks are known to be on their way out.
+    leaving: Mutex<BTreeMap<TaskId, Instant>>,
+    /// The tasks whose watchdog is waited for, to start the game.
+    awaited: Mutex<BTreeSet<TaskId>>,
+}
+
+/// The containers of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Watchdog,
+    Game,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Watchdog => "watchdog",
+            Self::Game => "game",
+        }
+    }
+}
+
+impl DockerRuntime {
+    /// Returns a runtime that keeps its tasks and worlds below the configured directory.
+    pub fn new(engine: Engine, config: Config) -> io::Result<Self> {
+        for dir in ["tasks", "worlds"] {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(config.data.join(dir))?;
+        }
+        let installation = config.secret.sign("installation", &[])[..12].to_owned();
+        let inner = Inner {
+            engine,
+            config,
+            installation,
+            preparing: Arc::default(),
+            launching: tokio::sync::Mutex::default(),
+            leaving: Mutex::default(),
+            awaited: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+#[async_trait]
+impl Runtime for DockerRuntime {
+    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        let task = self.inner.launch(order).await?;
+        self.inner.await_health(&task).await?;
+        Ok(task)
+    }
+
+    async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
+        let seen = self.inner.observe(task).await?;
+        if seen == Seen::There {
+            self.inner.await_health(task).await?;
+        }
+        Ok(seen)
+    }
+
+    async fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable> {
+        self.inner.end(task, force).await
+    }
+
+    async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        self.inner.list().await
+    }
+
+    async fn erase(&self, world: &WorldId) -> Result<(), Unavailable> {
+        self.inner.erase(world).await?;
+        self.inner.forget_world(world).await
+    }
+}
+
+impl Inner {
+    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        let refuse = |why: String| LaunchError::Refused(why);
+        let game = self.config.games.get(&order.game);
+        let game =
+            game.ok_or_else(|| refuse(format!("game `{}` is no longer in the catalogue", order.game)))?;
+        let name = format!("{}.{}", order.world, order.generation);
+        let task = TaskId::parse(&name).map_err(|e| refuse(e.to_string()))?;
+        let dir = self.task_dir(&task);
+
+        let _guard = self.launching.lock().await;
+        match self.life(&task, Role::Watchdog).await? {
+            Some(Life::Runs | Life::Over) => return Ok(task),
+            // Somebody was interrupted between making and starting it.
+            Some(Life::Made) => {
+                self.start(&self.name(&task, Role::Watchdog)).await?;
+                return Ok(task);
+            }
+            None if dir.join("pid").exists() => return Ok(task),
+            None => {}
+        }
+        match self.preparing.image(&self.engine, &game.source.game, &game.image).await? {
+            Progressed::Ready => {}
+            Progressed::At(step) => {
+                return Err(Unavailable(format!(
+                    "the image of {} is being made ({step})",
+                    game.source.game.name
+                ))
+                .into());
+            }
+            Progressed::Failed(why) => return Err(refuse(why)),
+        }
+        self.forget_old_tasks(order).await;
+        let moved = at_free_ports(&game.source.game, order.port, &self.promised_ports(&task).await?)?;
+        self.note(order, &dir, &moved, &game.source.toml).map_err(|e| unavailable(&dir, &e))?;
+        self.create_watchdog(order, &task, &moved).await?;
+        if let Err(error) = self.start(&self.name(&task, Role::Watchdog)).await {
+            // It never ran. Its ports may be somebody else's by now, and are chosen anew the next time.
+            self.remove(&self.name(&task, Role::Watchdog)).await?;
+            return Err(error.into());
+        }
+        Ok(task)
+    }
+
+    /// Makes the task's directory, and leaves there what its watchdog has to know.
+    fn note(&self, order: &LaunchOrder, dir: &Path, game: &Game, toml: &str) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        fs::write(dir.join(ENGINE_FILE), &self.engine.name)?;
+        fs::write(dir.join(format!("{}.toml", order.game)), toml)?;
+        task_dir::note_ports(dir, game)
+    }
+
+    async fn create_watchdog(
+        &self,
+        order: &LaunchOrder,
+        task: &TaskId,
+        game: &Game,
+    ) -> Result<(), Unavailable> {
+        let inside = Path::new(TASK_DIR);
+        let env = TaskEnv {
+            world: order.world.clone(),
+            generation: order.generation,
+            task: Some(task.clone()),
+            game_file: inside.join(format!("{}.toml", order.game)),
+            port: game.main_port(),
+            world_dir: Path::new(WORLDS_DIR).join(order.world.as_str()),
+            directory: order.directory,
+            task_dir: inside.to_owned(),
+            control_url: self.config.control_url.clone(),
+            control_socket: Some(Path::new(CONTROL_DIR).join(CONTROL_SOCKET)),
+            token: self.config.secret.launch_token(&order.world, order.generation),
+            timers: order.timers,
+            report_every: self.config.report_every,
+            game_user: Some(GAME_USER),
+            game_start: GameStart::ByContainer,
+        };
+        let parts = self.parts(task, Role::Watchdog, &order.game);
+        let dirs = (self.task_dir(task), self.config.control_dir.clone());
+        let body = parts.watchdog(&self.config.watchdog_image, &env, game, (&dirs.0, &dirs.1));
+        self.create(&self.name(task, Role::Watchdog), body).await
+    }
+
+    /// Returns the ports of the other tasks that are there, which may not have bound them yet: containers and processes.
+    async fn promised_ports(&self, but: &TaskId) -> Result<Vec<u16>, Unavailable> {
+        let others = self.list().await?.into_iter().filter(|running| running.task != *but);
+        Ok(others.flat_map(|running| task_dir::ports(&self.task_dir(&running.task))).collect())
+    }
+
+    async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
+        let dir = self.task_dir(task);
+        let watchdog = self.state(task, Role::Watchdog).await?;
+        let game = self.state(task, Role::Game).await?;
+        let (watchdog_life, game_life) = (watchdog.as_ref().map(life), game.as_ref().map(life));
+        if matches!(watchdog_life, Some(Life::Made | Life::Runs)) {
+            return Ok(Seen::There);
+        }
+        if game_life == Some(Life::Runs) {
+            // The kernel ends it with its watchdog; an engine may still be at it, or share process ids otherwise.
+            self.signal(&self.name(task, Role::Game), "SIGKILL").await?;
+            return Ok(Seen::There);
+        }
+        self.leaving().remove(task);
+        let gone = match watchdog {
+            Some(watchdog) => how_it_ended(&watchdog, game.as_ref(), &dir),
+            None => task_dir::how_it_ended(&dir),
+        };
+        Ok(Seen::Gone(gone))
+    }
+
+    /// Begins to end the task. As on ECS, one that was told gently has two minutes before it is killed.
+    async fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable> {
+        let watchdog = self.name(task, Role::Watchdog);
+        match self.life(task, Role::Watchdog).await? {
+            // It never ran.
+            Some(Life::Made) => self.remove(&watchdog).await,
+            Some(Life::Runs) => match force {
+                Force::Gentle if !self.is_overdue(task) => self.signal(&watchdog, "SIGTERM").await,
+                Force::Gentle | Force::Kill => self.signal(&watchdog, "SIGKILL").await,
+            },
+            // A game that is left is ended when the task is looked at.
+            Some(Life::Over) | None => Ok(()),
+        }
+    }
+
+    /// Tells whether the task has been on its way out for longer than it may; from the first time this is asked.
+    fn is_overdue(&self, task: &TaskId) -> bool {
+        self.leaving().entry(task.clone()).or_insert_with(Instant::now).elapsed() >= END_LIMIT
+    }
+
+    async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        let mut tasks: Vec<RunningTask> = Vec::new();
+        for container in self.containers().await? {
+            let is_watchdog = container.role == Role::Watchdog.name();
+            let is_there = match container.life {
+                Life::Runs => true,
+                Life::Made => is_watchdog,
+                Life::Over => false,
+            };
+            if is_there && !tasks.iter().any(|known| known.task == container.task.task) {
+                tasks.push(container.task);
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// Removes the oldest ended tasks of the world. One that cannot be removed is in nobody's way.
+    async fn forget_old_tasks(&self, order: &LaunchOrder) {
+        for generation in 1..=order.generation.0.saturating_sub(KEPT_TASKS) {
+            let Some(old) = task_of(&format!("{}.{generation}", order.world)) else { continue };
+            if !self.task_dir(&old.task).join(ENGINE_FILE).exists() {
+                continue;
+            }
+            if let Ok(Seen::Gone(_)) = self.observe(&old.task).await {
+                let _ = self.forget(&old.task).await;
+            }
+        }
+    }
+
+    /// Removes the tasks of a deleted world.
+    async fn forget_world(&self, world: &WorldId) -> Result<(), Unavailable> {
+        let root = self.config.data.join("tasks");
+        for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
+            let entry = entry.map_err(|e| unavailable(&root, &e))?;
+            let task = entry.file_name().to_str().and_then(task_of).filter(|task| task.world == *world);
+            if let Some(old) = task.filter(|_| entry.path().join(ENGINE_FILE).exists())
+                && self.observe(&old.task).await? != Seen::There
+            {
+                self.forget(&old.task).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is left of an ended task: the game's container first, which names the watchdog's.
+    async fn forget(&self, task: &TaskId) -> Result<(), Unavailable> {
+        for role in [Role::Game, Role::Watchdog] {
+            self.remove(&self.name(task, role)).await?;
+        }
+        let dir = self.task_dir(task);
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(&dir, &error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn parts(&self, task: &TaskId, role: Role, game: &GameId) -> Parts<'_> {
+        let labels = [
+            (INSTALLATION, self.installation.as_str()),
+            (TASK, task.as_str()),
+            (ROLE, role.name()),
+            (GAME, game.as_str()),
+        ];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Parts { engine: &self.engine, worlds: self.worlds_dir(), labels: labels.into() }
+    }
+
+    /// Returns the labels of a container that is no task's.
+    fn installation_label(&self) -> HashMap<String, String> {
+        HashMap::from([(INSTALLATION.to_owned(), self.installation.clone())])
+    }
+
+    fn name(&self, task: &TaskId, role: Role) -> String {
+        format!("{}-{}", self.prefix(task.as_str()), role.name())
+    }
+
+    fn prefix(&self, of: &str) -> String {
+        // A name that is none of ours names a container that nobody has.
+        let of = if task_of(of).is_some() || WorldId::parse(of).is_ok() { of } else { "unknown" };
+        format!("dormouse-{}-{of}", self.installation)
+    }
+
+    fn worlds_dir(&self) -> PathBuf {
+        self.config.data.join("worlds")
+    }
+
+    fn task_dir(&self, task: &TaskId) -> PathBuf {
+        let name = if task_of(task.as_str()).is_some() { task.as_str() } else { "unknown" };
+        self.config.data.join("tasks").join(name)
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, BTreeMap<TaskId, Instant>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -310,6 +310,7 @@ impl EcsRuntime {
             directory: order.directory,
             task_dir: self.config.task_dir.clone(),
             control_url: self.config.control_url.clone(),
+            control_socket: None,
             token: self.config.secret.launch_token(&order.world, order.generation),
             timers: order.timers,
             report_every: self.config.report_every,

@@ -15,7 +15,6 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::unix::{fs::DirBuilderExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -26,10 +25,9 @@ use std::{
 use async_trait::async_trait;
 use command_fds::{CommandFdExt, FdMapping};
 use domain::{
-    event::Gone,
-    game::{Game, Protocol},
+    game::Game,
     ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
-    world::{Force, GameId, Generation, TaskId, WorldId},
+    world::{Force, GameId, TaskId, WorldId},
 };
 use nix::{
     errno::Errno,
@@ -37,17 +35,14 @@ use nix::{
     unistd::Pid,
 };
 
+use super::{
+    ports::at_free_ports,
+    task_dir::{self, ENGINE_FILE, KEPT_TASKS, task_of, unavailable},
+};
 use crate::{
-    report::shortened,
     secret::Secret,
     task_env::{GameStart, TaskEnv},
 };
-
-/// How many ports above the game's own are tried when others are taken.
-const MOST_PORTS: u16 = 50;
-
-/// How many ended tasks of a world are kept, for their logs.
-const KEPT_TASKS: u32 = 5;
 
 /// How long a task may take to end once it was told to, or a game may outlive its watchdog, which told it by dying: what
 /// ECS gives.
@@ -105,6 +100,16 @@ impl ProcessRuntime {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(config.data.join(dir))?;
         }
         Ok(Self { inner: Arc::new(Inner { config, launching: Mutex::default(), leaving: Mutex::default() }) })
+    }
+
+    /// Tells whether the task was launched as processes.
+    pub(super) fn has(&self, task: &TaskId) -> bool {
+        self.inner.task_dir(task).join("alive").exists()
+    }
+
+    /// Tells whether the task was launched as containers.
+    pub(super) fn is_boxed(&self, task: &TaskId) -> bool {
+        self.inner.task_dir(task).join(ENGINE_FILE).exists()
     }
 
     async fn blocking<T: Send + 'static>(
@@ -166,7 +171,7 @@ impl Inner {
             return Ok(task);
         }
         self.forget_old_tasks(order);
-        let game = self.at_free_ports(&source.game, order.port, &task)?;
+        let game = at_free_ports(&source.game, order.port, &self.promised_ports(&task)?)?;
         self.spawn(order, &task, &game, &source.toml, alive).map_err(|e| unavailable(&dir, &e))?;
         Ok(task)
     }
@@ -183,8 +188,7 @@ impl Inner {
         let dir = self.task_dir(task);
         let game_file = dir.join(format!("{}.toml", order.game));
         fs::write(&game_file, toml)?;
-        let ports: Vec<_> = game.bound().map(|(number, _)| number.to_string()).collect();
-        fs::write(dir.join("ports"), ports.join("\n"))?;
+        task_dir::note_ports(&dir, game)?;
         let env = TaskEnv {
             world: order.world.clone(),
             generation: order.generation,
@@ -195,6 +199,7 @@ impl Inner {
             directory: order.directory,
             task_dir: dir.clone(),
             control_url: self.config.control_url.clone(),
+            control_socket: None,
             token: self.config.secret.launch_token(&order.world, order.generation),
             timers: order.timers,
             report_every: self.config.report_every,
@@ -223,45 +228,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Returns `game` at free ports: from `wanted` on, or at its own, or at the next above them.
-    fn at_free_ports(&self, game: &Game, wanted: Option<u16>, task: &TaskId) -> Result<Game, LaunchError> {
-        let promised = self.promised_ports(task)?;
-        let at = |base: u16| {
-            let moved = game.clone().at_port(base);
-            let moved =
-                moved.ok_or_else(|| format!("the ports of {} do not fit at port {base}", game.name))?;
-            for (number, protocol) in moved.bound() {
-                if promised.contains(&number) {
-                    return Err(format!("port {number} belongs to another world that is awake"));
-                }
-                bind(number, protocol).map_err(|e| format!("port {number}/{protocol} is taken ({e})"))?;
-            }
-            Ok(moved)
-        };
-        if let Some(wanted) = wanted {
-            let hint = "stop what uses it, or create the world with another `--port`";
-            return at(wanted).map_err(|why| LaunchError::Refused(format!("{why}; {hint}")));
-        }
-        let first = game.main_port();
-        let bases = first..=first.saturating_add(MOST_PORTS);
-        bases.clone().find_map(|base| at(base).ok()).ok_or_else(|| {
-            let (from, to) = (bases.start(), bases.end());
-            LaunchError::Refused(format!(
-                "every port of {} from {from} to {to} is taken on this machine",
-                game.name
-            ))
-        })
-    }
-
     /// Returns the ports of the other tasks that are there, which may not have bound them yet.
     fn promised_ports(&self, but: &TaskId) -> Result<Vec<u16>, Unavailable> {
-        let mut ports = Vec::new();
-        for RunningTask { task, .. } in self.list()?.into_iter().filter(|running| running.task != *but) {
-            // A task that is only coming up under another control process has not noted its ports yet.
-            let noted = fs::read_to_string(self.task_dir(&task).join("ports")).unwrap_or_default();
-            ports.extend(noted.lines().filter_map(|port| port.parse::<u16>().ok()));
-        }
-        Ok(ports)
+        let others = self.list()?.into_iter().filter(|running| running.task != *but);
+        Ok(others.flat_map(|running| task_dir::ports(&self.task_dir(&running.task))).collect())
     }
 
     fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
@@ -271,15 +241,7 @@ impl Inner {
             return Ok(Seen::There);
         }
         self.leaving().remove(task);
-        let read = |name: &str| fs::read_to_string(dir.join(name)).ok();
-        Ok(Seen::Gone(match (read("pid"), read("outcome")) {
-            (None, _) => Gone::NeverExisted,
-            (Some(_), None) => {
-                Gone::Crashed("its watchdog was killed, or could not note how it ended".into())
-            }
-            (Some(_), Some(outcome)) if outcome.is_empty() => Gone::Exited,
-            (Some(_), Some(outcome)) => Gone::Crashed(shortened(&outcome)),
-        }))
+        Ok(Seen::Gone(task_dir::how_it_ended(&dir)))
     }
 
     /// Begins to end the task. As on ECS, one that was told gently has two minutes before it is killed.
@@ -423,15 +385,6 @@ fn take(alive: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-fn task_of(name: &str) -> Option<RunningTask> {
-    let (world, generation) = name.rsplit_once('.')?;
-    Some(RunningTask {
-        task: TaskId::parse(name).ok()?,
-        world: WorldId::parse(world).ok()?,
-        generation: Generation(generation.parse().ok()?),
-    })
-}
-
 /// Returns the process group of the task, which is its watchdog's process id. As long as the task is there, the kernel
 /// gives this number to nobody else.
 fn group(dir: &Path) -> Option<Pid> {
@@ -460,37 +413,11 @@ fn stat(process: &Path) -> Option<String> {
     stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned())
 }
 
-/// Binds and lets go of a port. A kernel without IPv6 has only the other family to offer.
-fn bind(port: u16, protocol: Protocol) -> io::Result<()> {
-    let try_at = |six: bool| match (protocol, six) {
-        (Protocol::Tcp, false) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop),
-        (Protocol::Tcp, true) => TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).map(drop),
-        (Protocol::Udp, false) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop),
-        (Protocol::Udp, true) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).map(drop),
-    };
-    try_at(false)?;
-    match try_at(true) {
-        Err(error) if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => Ok(()),
-        bound => bound,
-    }
-}
-
 fn remove(dir: &Path) -> Result<(), Unavailable> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(dir, &error)),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's errors are not ours to list")]
-fn unavailable(path: &Path, error: &io::Error) -> Unavailable {
-    let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room on the disk",
-        io::ErrorKind::ReadOnlyFilesystem => ": the disk is read-only",
-        io::ErrorKind::PermissionDenied => ": check who owns it",
-        _ => "",
-    };
-    Unavailable(format!("cannot use {} ({error}){hint}", path.display()))
 }
 
 #[cfg(test)]

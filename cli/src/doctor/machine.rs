@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use adapters::runtime::docker::{Engine, Limits, NoEngine, Root};
 use anyhow::Result;
 use domain::game::Game;
 use watchdog::{console::Console, packet::PacketTap, procnet::Tables, settings::Settings, spawned::Stage};
@@ -20,7 +21,7 @@ const LITTLE_ROOM: u64 = 2_000_000_000;
 pub(super) fn findings(data: Option<&Path>, games: Option<&Path>) -> Result<Vec<Finding>> {
     let mut findings = vec![socket_tables(), packet_peers()];
     let data = up::data_dir(data)?;
-    findings.extend([data_dir(&data), room(&data), database(&data.join("dormouse.db"))]);
+    findings.extend([data_dir(&data), room(&data), database(&data.join("dormouse.db")), engine()?]);
     match up::catalogue(games) {
         Ok(catalogue) => {
             let runnable: Vec<_> = catalogue.iter().map(|(_, entry)| entry.game.clone()).collect();
@@ -98,6 +99,39 @@ fn database(path: &Path) -> Finding {
         Ok(_) => good("database", format!("{} is sound", path.display())),
         Err(error) => bad("database", error.to_string()),
     }
+}
+
+/// Tells which engine runs containers here, and what it lacks.
+fn engine() -> Result<Finding> {
+    let name = "engine";
+    let engine = match tokio::runtime::Runtime::new()?.block_on(Engine::connect()) {
+        Ok(engine) => engine,
+        Err(NoEngine::Nowhere(_)) => {
+            return Ok(weak(
+                name,
+                "none answers: games run as plain processes; install Docker or Podman for containers",
+            ));
+        }
+        Err(error) => return Ok(bad(name, error.to_string())),
+    };
+    let Limits { memory, cpu, threads } = engine.limits;
+    let unlimited = [(memory, "memory"), (cpu, "processor"), (threads, "number of processes")];
+    let unlimited: Vec<_> = unlimited.iter().filter(|(can, _)| !can).map(|(_, what)| *what).collect();
+    let what = format!("{} at {}", engine.name, engine.socket.display());
+    let root = match engine.root {
+        Root::Root => "",
+        Root::Runner => {
+            "; its containers' users are not this machine's, so that worlds that ran in them need `chown` before they run as plain processes"
+        }
+    };
+    if unlimited.is_empty() {
+        return Ok(good(name, format!("{what}: games with a Dockerfile run in containers{root}")));
+    }
+    let text = format!(
+        "{what} cannot limit the {} of games: give it the right to control groups{root}",
+        unlimited.join(", ")
+    );
+    Ok(weak(name, text))
 }
 
 /// Tells whether the game's own bootstrap script finds what it needs.

@@ -114,6 +114,7 @@ impl Task {
         let (control, env) = (self.control.clone(), &self.env);
         let (world, generation) = (env.world.to_string(), env.generation.0);
         Terms {
+            way: control.way().clone(),
             ticket: Box::new(move |part| control.ticket(&world, generation, part)),
             check,
             patience: UPLOAD_PATIENCE,

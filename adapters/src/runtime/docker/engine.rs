@@ -36,6 +36,22 @@ pub struct Engine {
     pub architecture: String,
     /// Who its containers' root is on this machine.
     pub root: Root,
+    /// What it can keep containers to.
+    pub limits: Limits,
+    /// How many cores its machine has.
+    pub(super) cores: Option<i64>,
+    pub(super) has_selinux: bool,
+}
+
+/// What an engine can keep containers to; without a right to the machine's control groups, to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How much memory they take.
+    pub memory: bool,
+    /// How much of the processor.
+    pub cpu: bool,
+    /// How many processes and threads.
+    pub threads: bool,
 }
 
 /// Who the root of an engine's containers is on this machine.
@@ -103,13 +119,22 @@ impl Engine {
             .map_err(|error| silent(error.to_string()))?;
         let component = version.components.unwrap_or_default().into_iter().next();
         let name = component.map_or_else(|| "Engine".into(), |component| component.name);
-        let is_rootless = info.security_options.unwrap_or_default().iter().any(|o| o.contains("rootless"));
+        let security = info.security_options.unwrap_or_default();
+        let has = |what: &str| security.iter().any(|option| option.contains(&format!("name={what}")));
+        let can = |what: Option<bool>| what.unwrap_or(true);
         Ok(Self {
             docker,
             name: shortened(format!("{name} {}", version.version.unwrap_or_default()).trim()),
             socket: socket.to_owned(),
             architecture: version.arch.unwrap_or_default(),
-            root: if is_rootless { Root::Runner } else { Root::Root },
+            root: if has("rootless") { Root::Runner } else { Root::Root },
+            limits: Limits {
+                memory: can(info.memory_limit),
+                cpu: can(info.cpu_cfs_quota),
+                threads: can(info.pids_limit),
+            },
+            cores: info.ncpu.filter(|cores| *cores > 0),
+            has_selinux: has("selinux"),
         })
     }
 }

@@ -116,10 +116,10 @@ impl Engine {
         tag: &str,
         progress: Progress<'_>,
     ) -> Result<Made, ImageError> {
-        let digest = recipe.digest();
-        if self.made_of(tag).await?.as_deref() == Some(&digest) {
+        if self.is_made_of(tag, recipe).await? {
             return Ok(Made::Before);
         }
+        let digest = recipe.digest();
         let options = BuildImageOptionsBuilder::new()
             .dockerfile("Dockerfile")
             .t(tag)
@@ -154,14 +154,14 @@ impl Engine {
         follow(image, said, progress).await
     }
 
-    /// Returns the digest of what the image was made of; nothing if it is not there, or was made by others.
-    async fn made_of(&self, tag: &str) -> Result<Option<String>, Unavailable> {
+    /// Tells whether the image is there and was made of the same.
+    pub async fn is_made_of(&self, tag: &str, recipe: &Recipe<'_>) -> Result<bool, Unavailable> {
         match self.docker.inspect_image(tag).await {
             Ok(image) => {
                 let labels = image.config.and_then(|config| config.labels).unwrap_or_default();
-                Ok(labels.get(CONTEXT_LABEL).cloned())
+                Ok(labels.get(CONTEXT_LABEL) == Some(&recipe.digest()))
             }
-            Err(error) if is_status(&error, 404) => Ok(None),
+            Err(error) if is_status(&error, 404) => Ok(false),
             Err(error) => Err(failed("look for an image", &error)),
         }
     }

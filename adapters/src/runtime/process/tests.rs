@@ -4,10 +4,12 @@
 use super::*;
 use crate::runtime::contract::{self, end, gone, of, order, task, until};
 use domain::{
-    game::{Players, Port, Ready, Save, Scripts, Signal as StopSignal, Stop},
+    event::Gone,
+    game::{Players, Port, Protocol, Ready, Save, Scripts, Signal as StopSignal, Stop},
     idle::Timers,
 };
 use expect_test::expect;
+use std::net::{Ipv4Addr, UdpSocket};
 use tempfile::TempDir;
 
 /// Ends as soon as it is told to.

@@ -1,0 +1,89 @@
+//! Tasks on this machine: containers where an engine answers and the game has an image, else plain processes.
+//!
+//! Both keep worlds and tasks in the same places, under the same locks, so that a world goes from the one to the other without
+//! being moved. Which of them a task is was noted when it was launched: it is never looked for in the other.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use domain::{
+    ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
+    world::{Force, GameId, TaskId, WorldId},
+};
+
+use super::{docker::DockerRuntime, process::ProcessRuntime, task_dir};
+
+/// Containers and processes.
+#[derive(Clone)]
+pub struct LocalRuntime {
+    /// Containers, if an engine answers.
+    pub containers: Option<DockerRuntime>,
+    /// The games that run in them.
+    pub boxed: BTreeSet<GameId>,
+    /// Processes.
+    pub processes: ProcessRuntime,
+}
+
+impl LocalRuntime {
+    /// Returns what runs a task that was launched as containers; an error if no engine answers that could tell.
+    fn engine(&self, task: &TaskId) -> Result<&DockerRuntime, Unavailable> {
+        self.containers.as_ref().ok_or_else(|| {
+            Unavailable(format!(
+                "task {task} was started in containers, and `dormouse up` runs without an engine: start the engine, then `dormouse up` again"
+            ))
+        })
+    }
+
+    fn is_boxed(&self, task: &TaskId) -> bool {
+        task_dir::task_of(task.as_str()).is_some() && self.processes.is_boxed(task)
+    }
+}
+
+#[async_trait]
+impl Runtime for LocalRuntime {
+    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        let task = TaskId::parse(&format!("{}.{}", order.world, order.generation));
+        let task = task.map_err(|e| LaunchError::Refused(e.to_string()))?;
+        if self.is_boxed(&task) {
+            return self.engine(&task)?.launch(order).await;
+        }
+        match &self.containers {
+            Some(containers) if self.boxed.contains(&order.game) && !self.processes.has(&task) => {
+                containers.launch(order).await
+            }
+            Some(_) | None => self.processes.launch(order).await,
+        }
+    }
+
+    async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
+        if self.is_boxed(task) {
+            self.engine(task)?.observe(task).await
+        } else {
+            self.processes.observe(task).await
+        }
+    }
+
+    async fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable> {
+        if self.is_boxed(task) {
+            self.engine(task)?.end(task, force).await
+        } else {
+            self.processes.end(task, force).await
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        let mut tasks = self.processes.list().await?;
+        if let Some(containers) = &self.containers {
+            tasks.extend(containers.list().await?);
+        }
+        Ok(tasks)
+    }
+
+    /// An engine's root removes what belongs to whichever user. What is left of the tasks is removed by each.
+    async fn erase(&self, world: &WorldId) -> Result<(), Unavailable> {
+        if let Some(containers) = &self.containers {
+            containers.erase(world).await?;
+        }
+        self.processes.erase(world).await
+    }
+}

@@ -1,0 +1,69 @@
+//! The directory that a task has on this machine, whatever it runs as: `<data>/tasks/<world>.<generation>/`.
+//!
+//! ```text
+//! ports      the ports that the game was given
+//! pid        written by the watchdog, first of all
+//! outcome    written by the watchdog at its end: empty, or what went wrong
+//! engine     there if the task is containers
+//! ```
+
+use std::{fs, io, path::Path};
+
+use domain::{
+    event::Gone,
+    game::Game,
+    ports::{RunningTask, Unavailable},
+    world::{Generation, TaskId, WorldId},
+};
+
+use crate::report::shortened;
+
+/// How many ended tasks of a world are kept, for their logs.
+pub(super) const KEPT_TASKS: u32 = 5;
+
+/// The file that says that a task is containers.
+pub(super) const ENGINE_FILE: &str = "engine";
+
+/// Reads the name of a task, which is also that of its directory.
+pub(super) fn task_of(name: &str) -> Option<RunningTask> {
+    let (world, generation) = name.rsplit_once('.')?;
+    Some(RunningTask {
+        task: TaskId::parse(name).ok()?,
+        world: WorldId::parse(world).ok()?,
+        generation: Generation(generation.parse().ok()?),
+    })
+}
+
+/// Notes the ports that the game of a task was given.
+pub(super) fn note_ports(dir: &Path, game: &Game) -> io::Result<()> {
+    let ports: Vec<_> = game.bound().map(|(number, _)| number.to_string()).collect();
+    fs::write(dir.join("ports"), ports.join("\n"))
+}
+
+/// Returns the ports that the game of a task was given. A task that is only coming up may not have noted them yet.
+pub(super) fn ports(dir: &Path) -> Vec<u16> {
+    let noted = fs::read_to_string(dir.join("ports")).unwrap_or_default();
+    noted.lines().filter_map(|port| port.parse().ok()).collect()
+}
+
+/// Returns how a task ended, by what its watchdog noted.
+pub(super) fn how_it_ended(dir: &Path) -> Gone {
+    let read = |name: &str| fs::read_to_string(dir.join(name)).ok();
+    match (read("pid"), read("outcome")) {
+        (None, _) => Gone::NeverExisted,
+        (Some(_), None) => Gone::Crashed("its watchdog was killed, or could not note how it ended".into()),
+        (Some(_), Some(outcome)) if outcome.is_empty() => Gone::Exited,
+        (Some(_), Some(outcome)) => Gone::Crashed(shortened(&outcome)),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's errors are not ours to list")]
+pub(super) fn unavailable(path: &Path, error: &io::Error) -> Unavailable {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room on the disk",
+        io::ErrorKind::ReadOnlyFilesystem => ": the disk is read-only",
+        io::ErrorKind::PermissionDenied => ": check who owns it",
+        _ => "",
+    };
+    Unavailable(format!("cannot use {} ({error}){hint}", path.display()))
+}
