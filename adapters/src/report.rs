@@ -3,7 +3,7 @@
 //! A report is cumulative: it says everything that has happened in the launch, so that one that is lost, doubled or late
 //! changes nothing. The control plane accepts the current version and the one before.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Timestamp,
@@ -12,7 +12,11 @@ use domain::{
     event::Event,
     idle::Evidence,
     ports::{LARGEST_ARCHIVE, PART_SIZE, Part, PartPlace, Ticket, Upload},
-    world::{Address, Archive, ArchiveId, BadName, Generation, Proof, Sha256, StopWhy, TaskId, WorldId},
+    settings::{Chosen, SettingValue},
+    world::{
+        Address, Archive, ArchiveId, BadName, Generation, Proof, SettingName, Sha256, StopWhy, TaskId,
+        WorldId,
+    },
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -417,6 +421,34 @@ pub struct SourceRecord {
 impl From<Source> for SourceRecord {
     fn from(Source { archive, link }: Source) -> Self {
         Self { archive: archive.as_ref().map(ArchiveRecord::from), url: link.url }
+    }
+}
+
+/// What was chosen for a world of its game's settings, as a watchdog is sent it. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsRecord {
+    /// What was chosen, by the settings' names.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for SettingsRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SettingsRecord").field(&self.settings.keys().collect::<Vec<_>>()).finish()
+    }
+}
+
+impl From<Chosen> for SettingsRecord {
+    fn from(Chosen(chosen): Chosen) -> Self {
+        let one = |(name, value): (SettingName, SettingValue)| (name.to_string(), value.as_str().to_owned());
+        Self { settings: chosen.into_iter().map(one).collect() }
+    }
+}
+
+impl SettingsRecord {
+    /// Reads what was sent.
+    pub fn parse(&self) -> Result<Chosen, BadName> {
+        let one = |(name, value): (&String, &String)| Ok((name.parse()?, SettingValue::parse(value)?));
+        self.settings.iter().map(one).collect::<Result<_, _>>().map(Chosen)
     }
 }
 

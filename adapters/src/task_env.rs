@@ -91,6 +91,9 @@ pub const CONSOLE_PORT: &str = "DORMOUSE_CONSOLE_PORT";
 /// The variable that tells a game in a container of its own which file holds the console's password, and nothing else.
 pub const CONSOLE_PASSWORD_FILE: &str = "DORMOUSE_CONSOLE_PASSWORD_FILE";
 
+/// The variable that tells a game in a container of its own which file holds what people chose, for a shell to read.
+pub const SETTINGS_FILE: &str = "DORMOUSE_SETTINGS_FILE";
+
 /// Returns what a game is told about its launch, whoever starts it: where its world is, and its ports.
 pub fn game_vars(game: &Game, files: &Path) -> Vec<(String, String)> {
     let named = |name: &str| format!("PORT_{}", name.to_uppercase().replace('-', "_"));
@@ -110,6 +113,9 @@ pub fn container_vars(game: &Game, world_dir: &Path) -> Vec<(String, String)> {
         vars.push((CONSOLE_PORT.to_owned(), console.port.to_string()));
         vars.push((CONSOLE_PASSWORD_FILE.to_owned(), file));
     }
+    if !game.settings.is_empty() {
+        vars.push((SETTINGS_FILE.to_owned(), settings_file(world_dir).to_string_lossy().into_owned()));
+    }
     vars
 }
 
@@ -117,6 +123,11 @@ pub fn container_vars(game: &Game, world_dir: &Path) -> Vec<(String, String)> {
 /// which archives hold and this is not for.
 pub fn console_password_file(world_dir: &Path) -> PathBuf {
     world_dir.join(".dormouse/console")
+}
+
+/// Returns where the watchdog leaves what people chose for a game in a container of its own.
+pub fn settings_file(world_dir: &Path) -> PathBuf {
+    world_dir.join(".dormouse/settings")
 }
 
 impl TaskEnv {

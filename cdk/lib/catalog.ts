@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 import { ERASE } from './agreed.ts';
 import * as rule from './rule.ts';
 import { BadFile, readDocument, type Section } from './section.ts';
+import { checkSettings } from './settings.ts';
 
 /** A processor's architecture. */
 export type Architecture = 'amd64' | 'arm64';
@@ -87,6 +88,7 @@ function game(root: Section, id: string): Game | undefined {
   root.optionalSection('players', players);
   root.optionalSection('query', (section) => query(section, ports));
   root.optionalSection('console', (section) => readConsole(section, ports));
+  checkSettings(root); // 'settings'
   root.optionalSection('process', scripts);
   if (name === undefined || image === undefined || architectures === undefined) return undefined;
   if (cpu === undefined || memoryMib === undefined || ports === undefined) return undefined;

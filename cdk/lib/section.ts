@@ -113,8 +113,18 @@ export class Section {
 
   /** Reads the tables at `key`, which must be from `least` to `most`. */
   sections<T>(key: string, least: number, most: number, read: (section: Section) => T | undefined): T[] | undefined {
+    this.mustHave(key, listOf(least, most, `[[${key}]]`, `sections [[${key}]]`));
+    return this.optionalSections(key, least, most, read);
+  }
+
+  /** Reads the tables at `key`, if it is there; they must be from `least` to `most`. */
+  optionalSections<T>(
+    key: string,
+    least: number,
+    most: number,
+    read: (section: Section) => T | undefined,
+  ): T[] | undefined {
     const header = `[[${key}]]`;
-    this.mustHave(key, listOf(least, most, header, `sections ${header}`));
     const items = this.items(key, least, most, header, `sections ${header}`);
     const list = items?.map((item) => this.inner(key, item, header, read)).filter((read) => read !== undefined);
     return list?.length === items?.length ? list : undefined;

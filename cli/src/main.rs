@@ -30,6 +30,8 @@ mod output;
 
 mod transfer;
 
+mod choose;
+
 /// Private game servers that sleep until somebody wants to play, and go back to sleep when the last player has left
 #[derive(Debug, Parser)]
 #[command(
@@ -197,23 +199,28 @@ mod tests {
               <NAME>  The world's name
 
             Options:
-                  --url <URL>            The control plane [env: DORMOUSE_URL] [default: http://127.0.0.1:7733]
-                  --token-file <FILE>    A file that holds the control plane's token (or set
-                                         DORMOUSE_API_TOKEN); not needed on the same machine
-                  --json                 Answer in JSON
-                  --game <GAME>          The game (see `dormouse games`)
-                  --never-joined <TIME>  How long to wait for the first player
-                  --last-left <TIME>     How long to wait after the last player has left
-                  --warning <TIME>       How long before the stop to warn
-                  --cap <TIME>           The longest run, whoever is on
-                  --storage <WHERE>      Where it lives asleep: directory, or archive (in its newest archive
-                                         alone) [default: directory]
-                  --port <PORT>          The game's first port; without it a free one is chosen at each start
-              -h, --help                 Print help
+                  --url <URL>             The control plane [env: DORMOUSE_URL] [default: http://127.0.0.1:7733]
+                  --token-file <FILE>     A file that holds the control plane's token (or set
+                                          DORMOUSE_API_TOKEN); not needed on the same machine
+                  --json                  Answer in JSON
+                  --game <GAME>           The game (see `dormouse games`)
+                  --set <NAME=VALUE>      Choose one of the game's settings (see `dormouse games`); NAME=- asks
+                                          for it, or reads a line of standard input
+                  --set-file <NAME=FILE>  Choose one of the game's settings as it stands in a file
+                  --accept-terms          Accept the terms that the game asks you to accept; they are shown
+                  --never-joined <TIME>   How long to wait for the first player
+                  --last-left <TIME>      How long to wait after the last player has left
+                  --warning <TIME>        How long before the stop to warn
+                  --cap <TIME>            The longest run, whoever is on
+                  --storage <WHERE>       Where it lives asleep: directory, or archive (in its newest archive
+                                          alone) [default: directory]
+                  --port <PORT>           The game's first port; without it a free one is chosen at each start
+              -h, --help                  Print help
 
             Examples:
               dormouse world create valhalla --game luanti
               dormouse world create rails --game openttd --last-left 5m --cap 6h --port 3990
+              dormouse world create home --game valheim --set name=Home --set password=-
         "#]].assert_eq(&help);
     }
 

@@ -1,6 +1,7 @@
 //! `dormouse games` and `dormouse world …`: commands sent to a control plane, and their answers for people and programs.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -12,13 +13,20 @@ use std::{
 };
 
 use adapters::front_door::view::{
-    Answer, CommandRequest, CreateRequest, ForRequest, LaunchView, TimersRequest, WorldView,
+    Answer, CommandRequest, CreateRequest, ForRequest, GivenRequest, LaunchView, SettingView, TimersRequest,
+    WorldView,
 };
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use domain::words;
+use domain::{commands::spec::GIVEN, words};
 
-use crate::{Reach, client::Client, output::say, transfer};
+use crate::{
+    Reach,
+    choose::{Choosing, Terminal},
+    client::Client,
+    output::say,
+    transfer,
+};
 
 /// How often `--wait` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -31,7 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum World {
     /// Make a world, asleep
     #[command(after_help = "Examples:\n  dormouse world create valhalla --game luanti\n  \
-        dormouse world create rails --game openttd --last-left 5m --cap 6h --port 3990")]
+        dormouse world create rails --game openttd --last-left 5m --cap 6h --port 3990\n  \
+        dormouse world create home --game valheim --set name=Home --set password=-")]
     Create(Create),
     /// Show which worlds there are
     List(Reach),
@@ -66,6 +75,13 @@ pub(crate) enum World {
     Links(Named),
     /// Make links that download a world stop working
     Withdraw(Withdraw),
+    /// Show what a world's game lets you choose, or choose it; that counts from its next start
+    #[command(after_help = "Examples:\n  dormouse world set valhalla\n  \
+        dormouse world set valhalla --set difficulty=hard --set password=-\n  \
+        dormouse world set valhalla --unset password")]
+    Set(Set),
+    /// Show a world's passwords
+    Password(Named),
     /// Show a world's settings, or change them while it sleeps
     #[command(after_help = "Examples:\n  dormouse world settings valhalla\n  \
         dormouse world settings valhalla --sleep-after 5m --longest-run 6h")]
@@ -159,6 +175,8 @@ pub(crate) struct Create {
     /// The game (see `dormouse games`)
     #[arg(long)]
     game: String,
+    #[command(flatten)]
+    choosing: Choosing,
     /// How long to wait for the first player
     #[arg(long, value_name = "TIME", value_parser = length)]
     never_joined: Option<Length>,
@@ -177,6 +195,18 @@ pub(crate) struct Create {
     /// The game's first port; without it a free one is chosen at each start
     #[arg(long)]
     port: Option<u16>,
+}
+
+/// What to choose for a world.
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    choosing: Choosing,
+    /// Have it as the game does by itself again
+    #[arg(long, value_name = "NAME")]
+    unset: Vec<String>,
 }
 
 /// A world's settings.
@@ -252,8 +282,22 @@ pub(crate) fn games(reach: &Reach) -> Result<()> {
     for game in answer.games.unwrap_or_default() {
         let here = if game.runs_as_processes { "" } else { ", in containers only" };
         say!("{:<12} {}, {}, {} MiB{here}", game.id, game.name, game.ports.join(" "), game.memory_mib);
+        game.settings.iter().for_each(|setting| say!("  {}", described(setting)));
     }
     Ok(())
+}
+
+/// Says of a setting what it takes, in a line.
+fn described(setting: &SettingView) -> String {
+    let SettingView { name, title, allowed, default, url, required, until_woken, .. } = setting;
+    let notes = [
+        url.clone(),
+        required.then(|| "required".to_owned()),
+        default.as_ref().map(|default| format!("{default} unless chosen")),
+        until_woken.then(|| "until it is first woken".to_owned()),
+    ];
+    let notes: String = notes.into_iter().flatten().map(|note| format!("; {note}")).collect();
+    format!("{name:<16} {title}: {allowed}{notes}")
 }
 
 /// Carries out a command about worlds.
@@ -272,7 +316,9 @@ pub(crate) fn run(command: World) -> ExitCode {
         World::Import(import) => take(&import),
         World::Links(named) => links(&named),
         World::Withdraw(withdraw) => undo(&withdraw),
-        World::Settings(settings) => set(&settings),
+        World::Set(set) => choose(&set),
+        World::Password(named) => password(&named),
+        World::Settings(settings) => change(&settings),
         World::Sessions(named) => sessions(&named),
         World::Delete(delete) => remove(&delete),
     };
@@ -286,10 +332,13 @@ pub(crate) fn run(command: World) -> ExitCode {
 }
 
 fn make(create: &Create) -> Result<ExitCode> {
+    let client = Client::new(&create.named.reach)?;
+    let settings = create.choosing.for_new(&settings_of(&client, &create.game)?, &mut Terminal)?;
     let seconds = |length: Option<Length>| length.map(|l| l.0.as_secs());
     let request = CreateRequest {
         name: create.named.name.clone(),
         game: create.game.clone(),
+        settings: GivenRequest(settings),
         timers: TimersRequest {
             never_joined_s: seconds(create.never_joined),
             last_left_s: seconds(create.last_left),
@@ -299,8 +348,41 @@ fn make(create: &Create) -> Result<ExitCode> {
         port: create.port,
         storage: create.storage.clone(),
     };
-    let answer = Client::new(&create.named.reach)?.post("/v1/worlds", &request)?;
-    show(&answer, &create.named.reach)
+    show(&client.post("/v1/worlds", &request)?, &create.named.reach)
+}
+
+/// Returns what the game lets people choose; nothing if there is no such game, which the control plane says in its own words.
+pub(crate) fn settings_of(client: &Client, game: &str) -> Result<Vec<SettingView>> {
+    let games = client.get("/v1/games")?.games.unwrap_or_default();
+    Ok(games.into_iter().find(|known| known.id == game).map(|game| game.settings).unwrap_or_default())
+}
+
+fn choose(Set { named, choosing, unset }: &Set) -> Result<ExitCode> {
+    let mut chosen = BTreeMap::new();
+    if !choosing.is_empty() {
+        let client = Client::new(&named.reach)?;
+        let world = client.get(&path(&named.name, "")?)?.world;
+        let game = world.context("the control plane's answer holds no world")?.game;
+        chosen = choosing.given(&settings_of(&client, &game)?, &mut Terminal)?;
+    }
+    chosen.extend(unset.iter().map(|name| (name.clone(), String::new())));
+    let options: Vec<_> =
+        chosen.into_iter().map(|(name, value)| (format!("{GIVEN}{name}"), Some(value))).collect();
+    let options: Vec<_> = options.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    show(&ask(named, "world set", &options)?, &named.reach)
+}
+
+fn password(named: &Named) -> Result<ExitCode> {
+    let answer = ask(named, "world password", &[])?;
+    if named.reach.json {
+        print_json(&answer.secrets)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!("{}", answer.text.as_deref().unwrap_or_default());
+    for (title, value) in answer.secrets.map(|secrets| secrets.0).unwrap_or_default() {
+        say!("  {title}: {value}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(reach: &Reach) -> Result<ExitCode> {
@@ -348,7 +430,7 @@ fn ask(named: &Named, command: &str, options: &[(&str, Option<String>)]) -> Resu
     Client::new(&named.reach)?.post("/v1/commands", &request)
 }
 
-fn set(settings: &Settings) -> Result<ExitCode> {
+fn change(settings: &Settings) -> Result<ExitCode> {
     let length = |length: &Option<Length>| length.map(|length| format!("{}s", length.0.as_secs()));
     let number = |n: &Option<u8>| n.map(|n| n.to_string());
     let answer = ask(

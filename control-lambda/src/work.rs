@@ -214,6 +214,7 @@ mod tests {
         idle::Timers,
         lifecycle::{self, NewWorld},
         ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen},
+        settings::Chosen,
         sim::Memory,
         vault::Care,
         world::{Force, GameId, GuildId, Person, TaskId, WorldName},
@@ -364,6 +365,7 @@ mod tests {
             game: GameId::parse("tiny").unwrap(),
             timers: Timers::DEFAULT,
             care: Care::DEFAULT,
+            settings: Chosen::default(),
             port: None,
             place: None,
         };

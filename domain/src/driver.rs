@@ -21,6 +21,7 @@ use crate::{
         Unavailable, Version,
     },
     refusal::Refusal,
+    settings::{Chosen, variables},
     vault::{LinkOf, Litter},
     world::{
         Archive, Errand, Force, GameId, Generation, GuildId, LinkId, State, TaskId, Then, World, WorldId,
@@ -130,20 +131,30 @@ impl Driver {
     ) -> Result<Applied, ApplyError> {
         let Found { world, version, rules } = self.store.find(guild, name).await?;
         rules.require(asker, action)?;
-        self.require_game(&world, events, now)?;
+        self.require_playable(&world, events, now)?;
         self.save_stepped(world, version, events, now).await
     }
 
-    /// Refuses `events` that would have the world launched, if its game is not among those that worlds can be of.
-    fn require_game(&self, world: &World, events: &[Event], now: Timestamp) -> Result<(), Refusal> {
-        if self.games.contains_key(&world.game) || is_launched_next(world) {
+    /// Refuses `events` that would have the world launched, if its game is not among those that worlds can be of; or played,
+    /// if what was chosen for it is not what its game takes.
+    fn require_playable(&self, world: &World, events: &[Event], now: Timestamp) -> Result<(), Refusal> {
+        let game = self.games.get(&world.game);
+        if game.is_some_and(|game| game.settings.is_empty()) || is_launched_next(world) {
             return Ok(());
         }
         let after = events.iter().try_fold(world.clone(), |world, event| step(&world, event.clone(), now))?;
-        if is_launched_next(&after) {
-            return Err(Refusal::NotOffered { name: world.name.clone(), game: world.game.clone() });
+        if !is_launched_next(&after) {
+            return Ok(());
         }
-        Ok(())
+        let Some(game) = game else {
+            return Err(Refusal::NotOffered { name: world.name.clone(), game: world.game.clone() });
+        };
+        let is_errand = matches!(&after.state, State::Starting { launch, .. } if launch.errand.is_some());
+        if is_errand {
+            return Ok(());
+        }
+        let unfit = |why| Refusal::UnfitSetting { name: world.name.clone(), why };
+        variables(&game.settings, &after.settings).map(|_| ()).map_err(unfit)
     }
 
     /// Lets `events` happen, in order, to the world: all of them or, if one is refused, none.
@@ -359,6 +370,13 @@ impl Driver {
             LinkError::NotFound => ApplyError::NotFound,
             LinkError::Unavailable(why) => why.into(),
         })
+    }
+
+    /// Returns what was chosen for the world, for the watchdog of the launch that is to have it played.
+    pub async fn settings(&self, id: &WorldId, generation: Generation) -> Result<Chosen, ApplyError> {
+        let (world, _) = self.store.load(id).await?;
+        require_current(&world, generation)?;
+        Ok(world.settings)
     }
 
     /// Returns what the link leads to, and takes note that it was followed.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     idle::{Evidence, TimerChoices},
+    settings::Choices,
     talk::{CardId, Follower, Place, Told},
     vault::{CareChoices, Litter},
     world::{Address, Archive, ArchiveId, Errand, Generation, LinkId, Person, Proof, StopWhy, TaskId},
@@ -37,6 +38,8 @@ pub enum Event {
         timers: TimerChoices,
         /// How its archives are looked after.
         care: CareChoices,
+        /// What is chosen of its game's settings.
+        settings: Choices,
     },
     /// A person wants something done with it that nobody plays meanwhile; an archive of it can be made at any time.
     Errand {

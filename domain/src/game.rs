@@ -4,7 +4,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{idle::Timers, world::GameId};
+use crate::{idle::Timers, settings::Setting, world::GameId};
 
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -246,6 +246,8 @@ pub struct Game {
     pub query: Option<Query>,
     /// How commands are given to it while it runs, if they can be.
     pub console: Option<Console>,
+    /// What people can choose for its worlds, in the order in which they are asked.
+    pub settings: Vec<Setting>,
     /// How it runs as plain processes.
     pub scripts: Option<Scripts>,
 }

@@ -21,6 +21,8 @@ pub mod effect;
 
 pub mod idle;
 
+pub mod settings;
+
 pub mod game;
 
 pub mod commands;

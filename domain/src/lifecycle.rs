@@ -39,6 +39,7 @@ use crate::{
     event::{Event, Gone},
     idle::{Evidence, TimerChoices, Timers},
     refusal::Refusal,
+    settings::{Choices, Chosen},
     talk::{CardId, Place, Talk, Told},
     vault::{Care, CareChoices, ExportLink, Kept, KeptWhy, LinkOf, Litter, Storage, Vault},
     world::{
@@ -99,6 +100,8 @@ pub struct NewWorld {
     pub timers: Timers,
     /// How its archives are looked after.
     pub care: Care,
+    /// What was chosen of its game's settings.
+    pub settings: Chosen,
     /// The first port that the game shall have, if not the runtime's choice.
     pub port: Option<u16>,
     /// Where people are told about it, if anywhere.
@@ -107,7 +110,7 @@ pub struct NewWorld {
 
 /// Returns a new world, asleep.
 pub fn create(new: NewWorld, by: Person, now: Timestamp) -> World {
-    let NewWorld { id, guild, name, game, timers, care, port, place } = new;
+    let NewWorld { id, guild, name, game, timers, care, settings, port, place } = new;
     let mut world = World {
         id,
         guild,
@@ -115,6 +118,7 @@ pub fn create(new: NewWorld, by: Person, now: Timestamp) -> World {
         game,
         created: Asked { by, at: now },
         timers,
+        settings,
         port,
         generation: Generation(0),
         claimed: None,
@@ -140,7 +144,7 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Start { by } => start(world, Asked { by, at: now }),
         Event::Stop { by } => stop(world, Asked { by, at: now }),
         Event::Keep { by, until } => keep(world, Asked { by, at: now }, until),
-        Event::Set { timers, care } => set(world, timers, care),
+        Event::Set { timers, care, settings } => set(world, timers, care, &settings),
         Event::Errand { by, errand } => run_errand(world, Asked { by, at: now }, errand),
         Event::Export { by, link, archive, expires } => {
             export(world, Asked { by, at: now }, link, archive, expires)
@@ -252,9 +256,13 @@ fn keep(world: &World, asked: Asked, until: Timestamp) -> Result<World, Refusal>
     }
 }
 
-fn set(world: &World, timers: TimerChoices, care: CareChoices) -> Result<World, Refusal> {
+fn set(world: &World, timers: TimerChoices, care: CareChoices, settings: &Choices) -> Result<World, Refusal> {
+    if let (Some(setting), Some(_)) = (&settings.until_woken, world.claimed) {
+        return Err(Refusal::ChosenAtCreate { name: world.name.clone(), setting: setting.clone() });
+    }
     // A task is told its timers, and where the world lives, when it is launched.
-    let needs_sleep = timers != TimerChoices::default() || care.storage.is_some();
+    let needs_sleep =
+        timers != TimerChoices::default() || care.storage.is_some() || settings.until_woken.is_some();
     match &world.state {
         State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. }
             if needs_sleep =>
@@ -270,7 +278,8 @@ fn set(world: &World, timers: TimerChoices, care: CareChoices) -> Result<World, 
             let timers = timers.over(world.timers).checked().map_err(|error| bad(&error))?;
             let care = care.over(world.vault.care).map_err(|error| bad(&error))?;
             let vault = Vault { care, ..world.vault.clone() };
-            Ok(World { timers, vault, ..world.clone() })
+            let settings = world.settings.with(settings);
+            Ok(World { timers, vault, settings, ..world.clone() })
         }
         State::Deleting { .. } | State::Deleted { .. } => Err(Refusal::Deleted(world.name.clone())),
     }

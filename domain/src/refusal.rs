@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
-use crate::world::{ArchiveId, GameId, Generation, LinkId, WorldName};
+use crate::{
+    settings::BadSetting,
+    world::{ArchiveId, GameId, Generation, LinkId, SettingName, WorldName},
+};
 
 /// Why something is not done: an answer for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -65,6 +68,22 @@ pub enum Refusal {
     /// A setting is out of its range; which, and what is allowed.
     #[error("{0}")]
     BadSetting(String),
+    /// It has been woken, and this can be chosen before that alone.
+    #[error("`{setting}` can be chosen only until a world is first woken, and `{name}` was")]
+    ChosenAtCreate {
+        /// The world.
+        name: WorldName,
+        /// The setting.
+        setting: SettingName,
+    },
+    /// What was chosen for it is not what its game takes now.
+    #[error("`{name}` cannot be woken with its settings: {why}")]
+    UnfitSetting {
+        /// The world.
+        name: WorldName,
+        /// What does not fit.
+        why: BadSetting,
+    },
     /// Its game was taken out of those that can be played.
     #[error("`{name}` is a world of `{game}`, which is not among the games here any more")]
     NotOffered {
@@ -115,6 +134,8 @@ impl Refusal {
             Self::NoSuchLink { name, .. } => format!("`world links {name}` lists those that it has"),
             Self::TooManyLinks(name) => format!("`world withdraw {name}` makes room"),
             Self::BadSetting(_) => "nothing was changed".into(),
+            Self::ChosenAtCreate { .. } => "make a new world to have it otherwise".into(),
+            Self::UnfitSetting { name, why } => format!("{}: `world set {name}`", why.hint()),
             Self::NotOffered { game, .. } => {
                 format!("nothing of it is lost: it can be woken again once `{game}` is back among the games")
             }

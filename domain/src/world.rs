@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::{
     idle::{Evidence, Timers},
+    settings::Chosen,
     talk::Talk,
     vault::{KEPT_DELETED, KeptWhy, Vault},
 };
@@ -117,6 +118,11 @@ text_id!(
 text_id!(
     /// Identifies a link to an archive among the links of its world.
     LinkId, "link", "1 to 40 lower-case letters, digits and hyphens", |t| is_slug(t, 40)
+);
+
+text_id!(
+    /// Identifies one of the settings that a game has.
+    SettingName, "setting", "1 to 32 lower-case letters, digits and inner hyphens, such as `difficulty`", |t| is_slug(t, 32)
 );
 
 /// Counts the launches of a world: 0 before the first one.
@@ -573,6 +579,8 @@ pub struct World {
     pub created: Asked,
     /// When it goes to sleep.
     pub timers: Timers,
+    /// What was chosen of its game's settings.
+    pub settings: Chosen,
     /// The first port that the game shall have, if not the runtime's choice.
     pub port: Option<u16>,
     /// The newest launch.

@@ -34,6 +34,7 @@ use domain::{
         CreateError, Directory, Found, LaunchError, LaunchOrder, Listed, LoadError, Part, PartPlace, Queue,
         RunningTask, Runtime, SaveError, Seen, Store, Unavailable, Version,
     },
+    settings::Typed,
     sim::{Fault, Memory},
     world::{Force, GameId, Generation, GuildId, Person, State, StopStep, TaskId, World, WorldId, WorldName},
 };
@@ -861,6 +862,7 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
     let wanted = Create {
         name: midgard.clone(),
         game: game_id("valheim"),
+        settings: Typed::default(),
         timers: TimerChoices::default(),
         storage: None,
         port: None,
@@ -1283,6 +1285,7 @@ fn answer(answer: Result<Reply, Problem>) -> String {
         }
         Ok(Reply::Inbox(inbox)) => format!("{} takes an upload for {}", inbox.url, inbox.name),
         Ok(Reply::Access(rules)) => format!("{rules:?}"),
+        Ok(Reply::Secrets(secrets)) => format!("{} secrets", secrets.all.len()),
         Ok(Reply::Help) => "help".into(),
         Err(Problem { kind, text, hint, .. }) => format!("{kind:?}: {text} ({hint})"),
     }
@@ -1305,6 +1308,7 @@ fn create(name: &str) -> Command {
     Command::Create(Create {
         name,
         game: game_id("valheim"),
+        settings: Typed::default(),
         timers: TimerChoices::default(),
         storage: None,
         port: None,
@@ -1392,6 +1396,7 @@ fn valheim() -> Game {
         ports: vec![port("game", 2456), port("query", 2457)],
         save: Save { paths: vec!["worlds".into()], exclude: vec![] },
         import: None,
+        settings: vec![],
         stop: Stop { signal: Signal::Int, grace: Duration::from_secs(120) },
         ready: Ready { typical: Duration::from_secs(60), limit: Duration::from_secs(600) },
         timers: Timers::DEFAULT,

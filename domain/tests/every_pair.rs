@@ -146,6 +146,8 @@ fn refusal_word(refusal: &Refusal) -> &'static str {
         Refusal::BadSetting(_) => "bad-setting",
         Refusal::StaleLaunch { .. } => "stale",
         Refusal::NotOffered { .. } => "not offered",
+        Refusal::ChosenAtCreate { .. } => "chosen at create",
+        Refusal::UnfitSetting { .. } => "unfit setting",
     }
 }
 

@@ -44,6 +44,7 @@ struct Desk {
     archives: Vec<Vec<u8>>,
     host_stops: bool,
     is_silent: bool,
+    chosen: Option<Value>,
 }
 
 /// The control plane. It ends with the test.
@@ -69,10 +70,12 @@ impl Control {
             archives: Vec::new(),
             host_stops: false,
             is_silent: false,
+            chosen: None,
         }));
         let router = Router::new()
             .route("/v1/reports", post(report))
             .route("/v1/tickets/{world}/{generation}", post(ticket))
+            .route("/v1/settings/{world}/{generation}", get(settings))
             .route("/archive/{n}", put(archive))
             .route("/metadata/task", get(metadata))
             .layer(DefaultBodyLimit::max(LARGEST_ARCHIVE))
@@ -93,6 +96,11 @@ impl Control {
     /// Orders the stop.
     pub fn stop(&self) {
         lock(&self.desk).stop = true;
+    }
+
+    /// Says from now on what was chosen of the game's settings. Before that it is as if there were none.
+    pub fn choose(&self, chosen: Value) {
+        lock(&self.desk).chosen = Some(chosen);
     }
 
     /// Asks for an archive while the game goes on.
@@ -138,6 +146,11 @@ async fn report(State(desk): Shared, Json(report): Json<Value>) -> Result<Json<V
     };
     desk.last = report;
     Ok(Json(json!({ "v": 2, "orders": orders })))
+}
+
+async fn settings(State(desk): Shared) -> Result<Json<Value>, StatusCode> {
+    let chosen = lock(&desk).chosen.clone().ok_or(StatusCode::NOT_FOUND)?;
+    Ok(Json(json!({ "settings": chosen })))
 }
 
 async fn ticket(State(desk): Shared) -> Json<Value> {

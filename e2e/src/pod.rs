@@ -171,6 +171,9 @@ impl<'a> Pod<'a> {
         if self.path("worlds/w1/.dormouse/console").exists() {
             game.env("DORMOUSE_CONSOLE_PASSWORD_FILE", self.path("worlds/w1/.dormouse/console"));
         }
+        if self.path("worlds/w1/.dormouse/settings").exists() {
+            game.env("DORMOUSE_SETTINGS_FILE", self.path("worlds/w1/.dormouse/settings"));
+        }
         game.current_dir("/").stdin(Stdio::null());
         let log = || File::options().create(true).append(true).open(self.path("game.log"));
         self.game = Some(game.stdout(log()?).stderr(log()?).spawn()?);

@@ -74,6 +74,28 @@ fn the_games_console_is_opened_by_a_password_that_it_alone_can_read() -> Result<
 }
 
 #[test]
+fn what_was_chosen_is_in_a_file_that_the_game_alone_can_read_until_it_has_ended() -> Result<()> {
+    let lab = Lab::new("podchosen", 0)?;
+    let control = Control::start(lab.server(), Launch::Play)?;
+    control.choose(serde_json::json!({ "name": "Ann's Rails & 'more' *", "password": "it's !~secret" }));
+    let game = Image::of("openttd")?;
+    let plan = Plan { ports: [3979, 13_979], ..Plan::new(&game.entry, &game.entrypoint) };
+    let mut pod = Pod::start(lab.server(), &control, &plan)?;
+    awake(&mut pod, &control)?;
+    let chosen = pod.path("worlds/w1/.dormouse/settings");
+    ensure!(mode(&chosen)? == 0o400, "others can read what was chosen");
+    let server = pod.read("worlds/w1/files/private.cfg");
+    ensure!(server.contains("server_name = Ann's Rails & 'more' *\n"), "it is called otherwise: {server}");
+    let secrets = pod.read("worlds/w1/files/secrets.cfg");
+    ensure!(secrets.contains("server_password = it's !~secret\n"), "it has no password: {secrets}");
+    ensure!(!pod.logs().contains("!~secret"), "the password is told: {}", pod.logs());
+    control.stop();
+    ends_well(&mut pod, &control, "fresh")?;
+    ensure!(!chosen.exists(), "it is still there");
+    Ok(())
+}
+
+#[test]
 fn an_awake_world_is_archived_while_its_game_stands_still() -> Result<()> {
     let lab = Lab::new("podcopy", 0)?;
     let control = Control::start(lab.server(), Launch::Play)?;

@@ -111,3 +111,29 @@ fn check_archive(dormouse: &Dormouse<'_>, world: &Value) -> Result<()> {
     ensure!(scratch.path().join("world/players.sqlite").exists(), "the archive has no players");
     Ok(())
 }
+
+#[test]
+fn what_was_chosen_reaches_the_server_and_what_it_wrote_itself_stays() -> Result<()> {
+    let lab = Lab::new("seeded", 0)?;
+    let dormouse = Dormouse::up(lab.server())?;
+    let chosen = ["--set", "seed=4242", "--set", "motd=It's home, friends", "--set", "creative=on"];
+    dormouse.ok(&[&["world", "create", "valhalla", "--game", "luanti"], &chosen[..]].concat())?;
+    dormouse.ok(&["world", "start", "valhalla", "--wait"])?;
+    dormouse.ok(&["world", "stop", "valhalla", "--wait"])?;
+    let read =
+        |name: &str| Ok::<_, anyhow::Error>(std::fs::read_to_string(dormouse.files("valhalla")?.join(name))?);
+    let map = read("world/map_meta.txt")?;
+    ensure!(map.contains("seed = 4242\n"), "the map has another seed: {map}");
+
+    let conf = dormouse.files("valhalla")?.join("minetest.conf");
+    std::fs::write(&conf, format!("{}time_speed = 7\n", read("minetest.conf")?))?;
+    dormouse.ok(&["world", "set", "valhalla", "--set", "motd=Hello", "--unset", "creative"])?;
+    dormouse.ok(&["world", "start", "valhalla", "--wait"])?;
+    dormouse.ok(&["world", "stop", "valhalla", "--wait"])?;
+    let settings = read("minetest.conf")?;
+    for line in ["motd = Hello\n", "time_speed = 7\n", "server_announce = false\n"] {
+        ensure!(settings.contains(line), "there is no {line:?} in {settings}");
+    }
+    ensure!(!settings.contains("creative_mode"), "what nobody chooses any more stays: {settings}");
+    Ok(())
+}

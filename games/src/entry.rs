@@ -21,6 +21,7 @@ use crate::{
     problem::{BadEntry, Problem, Problems},
     rule::{self, Rule},
     section::{Section, read_document},
+    setting,
 };
 
 /// The longest script. What is longer belongs in a file of the game's own package or image.
@@ -52,6 +53,7 @@ impl Entry {
             "set -eu\ncd \"$WORLD\"\nexport HOME=\"$WORLD\"\n\
              if [ -n \"${{DORMOUSE_CONSOLE_PASSWORD_FILE:-}}\" ]; then\n  \
              export DORMOUSE_CONSOLE_PASSWORD=\"$(cat \"$DORMOUSE_CONSOLE_PASSWORD_FILE\")\"\nfi\n\
+             if [ -n \"${{DORMOUSE_SETTINGS_FILE:-}}\" ]; then\n  . \"$DORMOUSE_SETTINGS_FILE\"\nfi\n\
              (\n{bootstrap}\n)\n{start}"
         ))
     }
@@ -98,6 +100,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
     let players = root.optional_section("players", players).unwrap_or_default();
     let query = root.optional_section("query", |section| query(section, ports.as_deref()));
     let console = root.optional_section("console", |section| console(section, ports.as_deref()));
+    let settings = setting::settings(root).unwrap_or_default();
     let scripts = root.optional_section("process", scripts);
     Some(Game {
         id: id?,
@@ -115,6 +118,7 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
         players,
         query,
         console,
+        settings,
         scripts,
     })
 }
@@ -351,14 +355,14 @@ fn scripts(section: &mut Section<'_, '_>) -> Option<Scripts> {
     Some(Scripts { packages: packages.unwrap_or_default(), bootstrap, start: start?, stop, healthcheck })
 }
 
-fn is_slug(text: &str) -> bool {
+pub(crate) fn is_slug(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
 }
 
-fn is_title(text: &str) -> bool {
+pub(crate) fn is_title(text: &str) -> bool {
     (1..=40).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
 }
 
@@ -714,7 +718,7 @@ start = "exec server"
             "[stopp]",
             expect![[r#"
                 game.toml:1: `stop` is missing: use a section [stop]
-                game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, import, stop, ready, timers, players, query, console or process"#]],
+                game.toml:15: unknown key `stopp`: use name, image, architectures, cpu, memory_mib, ports, save, import, stop, ready, timers, players, query, console, settings or process"#]],
         );
         check(
             "name = \"Game\"\n",

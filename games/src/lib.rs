@@ -11,6 +11,8 @@ mod entry;
 
 mod image;
 
+mod setting;
+
 mod configuration;
 
 mod section;

@@ -63,6 +63,11 @@ pub(crate) fn only_true(why: &str) -> Rule<()> {
     Rule { allowed: format!("true: {why}"), read: Box::new(|v| v.as_bool()?.then_some(())) }
 }
 
+/// Allows everything.
+pub(crate) fn anything() -> Rule<()> {
+    Rule { allowed: "anything".into(), read: Box::new(|_| Some(())) }
+}
+
 /// Allows patterns of first bytes.
 pub(crate) fn pattern(allowed: &str) -> Rule<Pattern> {
     Rule { allowed: allowed.into(), read: Box::new(|v| Pattern::parse(v.as_str()?)) }

@@ -133,11 +133,22 @@ impl<'d> Section<'d, '_> {
         &mut self,
         key: &str,
         count: RangeInclusive<usize>,
+        read: impl FnMut(&mut Section<'d, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let header = format!("[[{key}]]");
+        self.must_have(key, &list_of(&count, &header, &format!("sections {header}")));
+        self.optional_sections(key, count, read)
+    }
+
+    /// Reads the tables at `key`, if it is there; they must be as many as `count`.
+    pub(crate) fn optional_sections<T>(
+        &mut self,
+        key: &str,
+        count: RangeInclusive<usize>,
         mut read: impl FnMut(&mut Section<'d, '_>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let header = format!("[[{key}]]");
         let allowed = format!("sections {header}");
-        self.must_have(key, &list_of(&count, &header, &allowed));
         let items = self.items(key, count, &header, &allowed)?;
         let list: Vec<_> = items.iter().filter_map(|v| self.inner(key, v, &header, &mut read)).collect();
         (list.len() == items.len()).then_some(list)

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::report::{Answer, OrdersRecord, Report, SourceRecord, TicketRecord, TicketRequest};
+use adapters::report::{
+    Answer, OrdersRecord, Report, SettingsRecord, SourceRecord, TicketRecord, TicketRequest,
+};
 use anyhow::{Context, Result};
 use ureq::Agent;
 
@@ -33,6 +35,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 
 /// The most bytes of an answer that are read.
 const LONGEST_ANSWER: u64 = 64 * 1024;
+
+/// The most bytes of settings that are read: more than the longest of all can have.
+const LONGEST_SETTINGS: u64 = 512 * 1024;
 
 /// The control plane as one launch sees it.
 #[derive(Clone)]
@@ -75,6 +80,32 @@ impl Control {
         let status = answer.status();
         let said = answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string()?;
         if status.is_success() { Ok(serde_json::from_str(&said)?) } else { Err(refused(status, &said)) }
+    }
+
+    /// Asks what was chosen for the world's game; nothing from a control plane of before there were settings.
+    pub fn settings(&self, world: &str, generation: u32) -> Result<Option<SettingsRecord>, NoSettings> {
+        let asked = self
+            .agent
+            .get(format!("{}/v1/settings/{world}/{generation}", self.url))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .header("authorization", format!("Bearer {}", self.token))
+            .call();
+        let answer = asked.context("asking what was chosen").map_err(NoSettings::ForNow)?;
+        let status = answer.status();
+        let said = answer.into_body().into_with_config().limit(LONGEST_SETTINGS).read_to_string();
+        let said = said.context("asking what was chosen").map_err(NoSettings::ForNow)?;
+        if status.is_success() {
+            // Not what it says: that may be a secret.
+            let unread = |_| NoSettings::Never(anyhow::anyhow!("what was chosen cannot be read"));
+            return serde_json::from_str(&said).map(Some).map_err(unread);
+        }
+        match status.as_u16() {
+            404 => Ok(None),
+            400 | 401 | 409 => Err(NoSettings::Never(refused(status, &said))),
+            _ => Err(NoSettings::ForNow(refused(status, &said))),
+        }
     }
 
     /// Begins to download what is at `url`, of at most so many bytes. The URL is a secret as long as it holds.
@@ -128,6 +159,15 @@ impl Control {
             _ => NoTicket::ForNow(error),
         })
     }
+}
+
+/// Why what was chosen is not known.
+#[derive(Debug)]
+pub enum NoSettings {
+    /// It may be when it is asked for again.
+    ForNow(anyhow::Error),
+    /// The control plane has none for this launch.
+    Never(anyhow::Error),
 }
 
 /// Why there is no ticket.
@@ -290,4 +330,56 @@ fn take_orders(desk: &Desk, orders: OrdersRecord, said: u64) {
         tracing::info!("orders: {orders:?}");
     }
     tray.orders = Some(orders);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+    };
+
+    #[test]
+    fn what_was_chosen_is_had_or_not_yet_or_never() {
+        let chosen = r#"{"settings":{"password":"hunter22"}}"#;
+        let had = asked("200 OK", chosen).unwrap().unwrap();
+        assert_eq!(had.settings.get("password").map(String::as_str), Some("hunter22"));
+        assert!(matches!(asked("404 Not Found", r#"{"error":"there is no such page"}"#), Ok(None)));
+        assert!(matches!(asked("409 Conflict", r#"{"error":"not current"}"#), Err(NoSettings::Never(_))));
+        assert!(matches!(asked("401 Unauthorized", ""), Err(NoSettings::Never(_))));
+        assert!(matches!(asked("503 Service Unavailable", ""), Err(NoSettings::ForNow(_))));
+        assert!(matches!(asked("200 OK", &"x".repeat(600 * 1024)), Err(NoSettings::ForNow(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_told() {
+        let Err(NoSettings::Never(error)) = asked("200 OK", r#"{"settings":["hunter22"]}"#) else { panic!() };
+        assert_eq!(format!("{error:#}"), "what was chosen cannot be read");
+    }
+
+    /// Asks a control plane that answers so.
+    fn asked(status: &'static str, body: &str) -> Result<Option<SettingsRecord>, NoSettings> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let body = body.to_owned();
+        let server = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let head =
+                BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+            let head: Vec<_> = head.collect();
+            let length = body.len();
+            // Whoever reads no further than it needs is gone by then.
+            let _ = write!(
+                &stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            head
+        });
+        let answer = Control::new(&url, "token").settings("w1", 7);
+        let head = server.join().unwrap();
+        assert_eq!(head[0], "GET /v1/settings/w1/7 HTTP/1.1");
+        assert!(head.iter().any(|line| line.eq_ignore_ascii_case("authorization: bearer token")), "{head:?}");
+        answer
+    }
 }

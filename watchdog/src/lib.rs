@@ -36,6 +36,10 @@ pub mod neighbours;
 
 pub mod console;
 
+pub mod settings;
+
+mod secret_file;
+
 pub mod save;
 
 pub mod archive;

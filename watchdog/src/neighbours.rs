@@ -11,7 +11,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io, mem, thread,
+    fs, mem, thread,
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,8 @@ use self::process::{Process, can_hold, of_user, signal};
 use crate::{
     console::Console,
     game::{End, Ended, Frozen, RunningGame, Teller, unix},
+    secret_file,
+    settings::Settings,
     world_dir::Door,
 };
 
@@ -77,6 +79,7 @@ impl Neighbourhood {
         game: &Game,
         door: Door,
         console: Option<&Console>,
+        settings: &Settings,
         welcome: impl FnOnce(),
     ) -> Result<Neighbours> {
         let there = of_user(self.user)?;
@@ -92,6 +95,7 @@ impl Neighbourhood {
             let leave = console.leave_password(&door.console_password(), (self.user, self.group));
             leave.context("leaving the console's password for the game")?;
         }
+        settings.leave(&door.settings(), (self.user, self.group))?;
         door.open()?;
         welcome();
         Ok(Neighbours {
@@ -272,7 +276,7 @@ impl RunningGame for Neighbours {
         let shut = self.door.shut();
         let is_killed = self.kill()?;
         shut?;
-        if let Err(error) = forget_password(&self.door) {
+        if let Err(error) = forget_secrets(&self.door) {
             tracing::warn!("{error:#}");
         }
         Ok(if is_gone && !is_killed { End::Exited(Ended::Unseen) } else { End::Killed })
@@ -305,7 +309,7 @@ impl RunningGame for Neighbours {
         let shut = self.door.shut();
         self.kill()?;
         shut?;
-        forget_password(&self.door)
+        forget_secrets(&self.door)
     }
 }
 
@@ -315,13 +319,10 @@ fn server(processes: &[Process]) -> Option<&Process> {
     processes.iter().max_by_key(|process| (process.memory_kib, process.pid))
 }
 
-fn forget_password(door: &Door) -> Result<()> {
-    match fs::remove_file(door.console_password()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).context("removing the console's password")
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+/// Removes what was left for the game alone: of the two files neither keeps the other.
+fn forget_secrets(door: &Door) -> Result<()> {
+    let password = secret_file::forget(&door.console_password()).context("removing the console's password");
+    secret_file::forget(&door.settings()).context("removing the settings").and(password)
 }
 
 /// Takes note of children that have ended, where the watchdog is process 1: it starts none here, but whatever loses its parent
@@ -392,11 +393,13 @@ mod tests {
         let world = WorldId::parse("w1").unwrap();
         let door = world_dir::take(dir.path(), &world, Directory::MayBeNew).unwrap().door();
         fs::write(door.console_password(), "secret").unwrap();
+        fs::write(door.settings(), "export SETTING_PASSWORD='secret'").unwrap();
         let mut game = awaited(door.clone(), Instant::now() + Duration::from_secs(600));
         door.open().unwrap();
         assert_eq!(game.stop(Teller::Watchdog, &mut || false).unwrap(), End::Exited(Ended::Unseen));
         assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(!door.console_password().exists());
+        assert!(!door.settings().exists());
     }
 
     /// Returns a game of a user that nobody is.

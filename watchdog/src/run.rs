@@ -48,6 +48,8 @@ mod keeping;
 
 mod filling;
 
+mod choosing;
+
 mod backup;
 
 mod operator;

@@ -27,6 +27,7 @@ use nix::{
 use crate::{
     console::Console,
     game::{End, Ended, Frozen, RunningGame, Teller, how, is_gone, unix},
+    settings::Settings,
 };
 
 /// How long a bootstrap script may take: installing a game is not its work.
@@ -53,6 +54,8 @@ pub struct Stage {
     pub user: Option<(u32, u32)>,
     /// The console that the scripts are to open, if the game has one.
     pub console: Option<Console>,
+    /// What people chose for the game.
+    pub settings: Settings,
 }
 
 impl Stage {
@@ -147,6 +150,7 @@ impl Stage {
         .into();
         all.extend(game_vars(&self.game, &self.files));
         all.extend(self.console.iter().flat_map(Console::variables));
+        all.extend(self.settings.variables());
         all
     }
 

@@ -30,7 +30,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adapters::task_env::console_password_file;
+use adapters::task_env::{console_password_file, settings_file};
 use domain::{ports::Directory, world::WorldId};
 use thiserror::Error;
 
@@ -112,6 +112,11 @@ impl Door {
     /// Returns where a game in a container of its own finds the password of its console.
     pub fn console_password(&self) -> PathBuf {
         console_password_file(&self.0)
+    }
+
+    /// Returns where a game in a container of its own finds what people chose for it.
+    pub fn settings(&self) -> PathBuf {
+        settings_file(&self.0)
     }
 
     fn mode(&self) -> io::Result<u32> {

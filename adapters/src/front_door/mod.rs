@@ -4,7 +4,7 @@
 //! GET    /healthz                        is the control plane there?
 //! GET    /v1/games                       which games there are
 //! GET    /v1/worlds                      which worlds there are
-//! POST   /v1/worlds                      make one: {"name", "game", "timers"?, "port"?, "storage"?}
+//! POST   /v1/worlds                      make one: {"name", "game", "settings"?, "timers"?, "port"?, "storage"?}
 //! GET    /v1/worlds/{name}               what it is doing
 //! POST   /v1/worlds/{name}/start         wake it
 //! POST   /v1/worlds/{name}/stop          put it to sleep
@@ -15,6 +15,7 @@
 //! POST   /v1/reports                     a watchdog's report (bearer: the launch's token)
 //! POST   /v1/tickets/{world}/{launch}    a watchdog's wish to upload (bearer: the launch's token)
 //! GET    /v1/sources/{world}/{launch}    what a watchdog puts into its world's directory (bearer: the launch's token)
+//! GET    /v1/settings/{world}/{launch}   what was chosen for a watchdog's game (bearer: the launch's token)
 //! GET    /x/{world}/{link}               a download, for whoever has the link (signed)
 //! ```
 //!
@@ -132,6 +133,7 @@ impl FrontDoor {
             .route("/v1/reports", post(watchdogs::report))
             .route("/v1/tickets/{world}/{generation}", post(watchdogs::ticket))
             .route("/v1/sources/{world}/{generation}", get(watchdogs::source))
+            .route("/v1/settings/{world}/{generation}", get(watchdogs::settings))
             .route("/x/{world}/{link}", get(downloads::follow))
             .merge(people)
             .layer(middleware::from_fn(in_time))

@@ -14,6 +14,7 @@ use domain::{
         keep::Keep, spec::Args,
     },
     idle::TimerChoices,
+    settings::Typed,
     vault::Storage,
     world::{GameId, Person, WorldName},
 };
@@ -39,7 +40,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Json<CreateRequest>, JsonRejection>,
 ) -> Answered {
-    let CreateRequest { name, game, timers, port, storage } = body.map_err(bad_body)?.0;
+    let CreateRequest { name, game, settings, timers, port, storage } = body.map_err(bad_body)?.0;
     let seconds = |s: Option<u64>| s.map(Duration::from_secs);
     let unknown = |word: &str| {
         let text = format!(
@@ -52,6 +53,7 @@ pub(super) async fn create(
     let create = Create {
         name: WorldName::parse(&name).map_err(Problem::from)?,
         game: GameId::parse(&game).map_err(Problem::from)?,
+        settings: Typed(settings.0.into_iter().map(|(name, text)| (name, Some(text))).collect()),
         timers: TimerChoices {
             never_joined: seconds(timers.never_joined_s),
             last_left: seconds(timers.last_left_s),

@@ -17,8 +17,9 @@ use domain::{
     game::{Game, Players, Port, Protocol, Ready, Save, Scripts, Signal, Stop},
     idle::Timers,
     ports::{ArchiveStore, Checked, Part, PartPlace},
+    settings::{Allow, Change, Kind, Need, Setting},
     sim::Memory,
-    world::{Archive, ArchiveId, GameId, Generation, ImportId, Sha256},
+    world::{Archive, ArchiveId, GameId, Generation, ImportId, SettingName, Sha256},
 };
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
@@ -151,7 +152,7 @@ async fn an_archived_world_is_exported_and_deleted() {
                 > DELETE /v1/worlds/valhalla?confirm=midgard
                 409 deleting `valhalla` removes its files (confirm by its name: `world delete valhalla --confirm valhalla`)
                 > DELETE /v1/worlds/valhalla?confirm=valhalla
-                200 {"text":"`valhalla` is being deleted; its archive 20261121-093005-000-g1 is kept for 30 days","world":{"name":"valhalla","id":"w1","game":"tiny","state":"deleted","status":"being deleted, asked for by ann 0 s ago","address":null,"players":null,"seen_s_ago":null,"stops_in_s":null,"generation":1,"launch":null,"last":{"generation":1,"asked_by":"ann","asked_at":"2026-11-21T09:30:00Z","milestones":[{"name":"launched","at":"2026-11-21T09:30:00Z","after_ms":0},{"name":"claimed","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"ready","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"stopping","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"saved","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"uploaded","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"archived","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"ended","at":"2026-11-21T10:30:05Z","after_ms":3605000}],"outcome":"saved and archived, since the last player has left","is_well":true},"archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"archives":1,"archived_bytes":12,"is_archived":true,"storage":"directory","timers":{"never_joined_s":900,"last_left_s":600,"warning_s":120,"cap_s":43200}},"link":{"id":"w9","url":"http://127.0.0.1:7733/x/w1/w9?signature=48d52966cc3d76dee2a60c63e2b21792220beafbca0f2197e3c22d7d18b4b404","expires":"2026-12-21T10:30:05Z","archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"downloads":0,"text":"`valhalla`: 20261121-093005-000-g1 12 B, 0 s ago, when it went to sleep; the link w9 works for 30 d"}}
+                200 {"text":"`valhalla` is being deleted; its archive 20261121-093005-000-g1 is kept for 30 days","world":{"name":"valhalla","id":"w1","game":"tiny","state":"deleted","status":"being deleted, asked for by ann 0 s ago","address":null,"players":null,"seen_s_ago":null,"stops_in_s":null,"generation":1,"launch":null,"last":{"generation":1,"asked_by":"ann","asked_at":"2026-11-21T09:30:00Z","milestones":[{"name":"launched","at":"2026-11-21T09:30:00Z","after_ms":0},{"name":"claimed","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"ready","at":"2026-11-21T09:30:05Z","after_ms":5000},{"name":"stopping","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"saved","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"uploaded","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"archived","at":"2026-11-21T10:30:05Z","after_ms":3605000},{"name":"ended","at":"2026-11-21T10:30:05Z","after_ms":3605000}],"outcome":"saved and archived, since the last player has left","is_well":true},"archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"archives":1,"archived_bytes":12,"is_archived":true,"storage":"directory","timers":{"never_joined_s":900,"last_left_s":600,"warning_s":120,"cap_s":43200},"settings":{}},"link":{"id":"w9","url":"http://127.0.0.1:7733/x/w1/w9?signature=48d52966cc3d76dee2a60c63e2b21792220beafbca0f2197e3c22d7d18b4b404","expires":"2026-12-21T10:30:05Z","archive":{"id":"20261121-093005-000-g1","generation":1,"size":12,"sha256":"3fa0ca77ddf50b9633a60fed3b5e6adecac16bcfb62acaaebfb8a9e1a71ce384"},"downloads":0,"text":"`valhalla`: 20261121-093005-000-g1 12 B, 0 s ago, when it went to sleep; the link w9 works for 30 d"}}
                 > GET /v1/worlds
                 200 worlds: valhalla
                 > GET /v1/worlds/valhalla
@@ -235,6 +236,7 @@ async fn a_world_reads_as_this_json() {
             "name": "valhalla",
             "players": null,
             "seen_s_ago": null,
+            "settings": {},
             "state": "asleep",
             "status": "asleep: saved and archived, since the last player has left",
             "stops_in_s": null,
@@ -277,13 +279,13 @@ async fn a_body_that_is_none_is_refused_with_what_is_wrong() {
                 > POST /v1/worlds {
                 400 Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds []
-                422 Failed to deserialize the JSON body into the target type: invalid length 0, expected struct CreateRequest with 5 elements at line 1 column 2 (send what docs/api.md says, as application/json)
+                422 Failed to deserialize the JSON body into the target type: invalid length 0, expected struct CreateRequest with 6 elements at line 1 column 2 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla"}
                 422 Failed to deserialize the JSON body into the target type: missing field `game` at line 1 column 19 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":7,"game":"tiny"}
                 422 Failed to deserialize the JSON body into the target type: name: invalid type: integer `7`, expected a string at line 1 column 9 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla","game":"tiny","colour":"red"}
-                422 Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `name`, `game`, `timers`, `port`, `storage` at line 1 column 41 (send what docs/api.md says, as application/json)
+                422 Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `name`, `game`, `settings`, `timers`, `port`, `storage` at line 1 column 41 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla","game":"tiny","timers":{"cap":"1h"}}
                 422 Failed to deserialize the JSON body into the target type: timers.cap: unknown field `cap`, expected one of `never_joined_s`, `last_left_s`, `warning_s`, `cap_s` at line 1 column 48 (send what docs/api.md says, as application/json)
                 > POST /v1/worlds {"name":"valhalla","game":"tiny","timers":{"cap_s":-1}}
@@ -922,6 +924,43 @@ async fn what_is_put_in_place_is_for_the_launch_that_is_told_to() {
     "#]].assert_eq(&said);
 }
 
+#[tokio::test]
+async fn what_was_chosen_is_for_the_watchdog_of_the_launch() {
+    let mut bench = Bench::new();
+    let password = Setting {
+        name: SettingName::parse("password").unwrap(),
+        title: "Password".into(),
+        about: None,
+        kind: Kind::Password(5..=64, Allow::Any),
+        default: None,
+        need: Need::Required,
+        change: Change::Any,
+    };
+    let chosen = Game { settings: vec![password], ..tiny() };
+    bench.door.driver.games = Arc::new([(chosen.id.clone(), chosen)].into());
+    let mut said = String::new();
+    for ask in [
+        r#"POST /v1/worlds {"name":"valhalla","game":"tiny"}"#,
+        r#"POST /v1/worlds {"name":"valhalla","game":"tiny","settings":{"password":"hunt"}}"#,
+        r#"POST /v1/worlds {"name":"valhalla","game":"tiny","settings":{"password":"it's $HOME"}}"#,
+        "POST /v1/worlds/valhalla/start",
+    ] {
+        said += &format!("{}\n", bench.say(ask).await);
+    }
+    let id = bench.door.driver.store.list(&bench.door.guild).await.unwrap().worlds[0].id.clone();
+    let token = |generation| bench.door.secret.launch_token(&id, Generation(generation));
+    for (generation, with) in [(1, 1), (1, 2), (2, 2)] {
+        let ask = Ask::new(&format!("GET /v1/settings/{id}/{generation}"));
+        let ask = ask.header("authorization", format!("Bearer {}", token(with)));
+        said += &format!("{generation} with the token of {with}: {}\n", bench.short(ask).await);
+    }
+    let (_, told) = bench.send(Ask::new("GET /v1/worlds/valhalla")).await;
+    assert!(!told.contains("HOME"), "{told}");
+    let ask = r#"POST /v1/commands {"command":"world password","options":{"name":"valhalla"}}"#;
+    said += &bench.send(Ask::new(ask)).await.1;
+    expect![[r#""#]].assert_eq(&said);
+}
+
 // How it is asked and answered.
 
 thread_local! {
@@ -1195,6 +1234,7 @@ fn tiny() -> Game {
         ready: Ready { typical: Duration::from_secs(40), limit: Duration::from_secs(60) },
         timers: Timers::DEFAULT,
         import: None,
+        settings: vec![],
         console: None,
         players: Players::default(),
         query: None,

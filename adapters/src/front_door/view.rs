@@ -1,13 +1,14 @@
 //! What the API says about games and worlds: its JSON records, for the front door and for its clients.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use domain::{
     Timestamp,
     access::{Action, Rules},
-    commands::{LIST, Reply, export::Link},
+    commands::{LIST, Reply, export::Link, password::Secrets, spec::Args},
     game::Game,
     idle::Timers,
+    settings::{self, Change, Kind, Need, Setting},
     vault::Kept,
     words,
     world::{Archive, GameId, Launch, Outcome, World},
@@ -33,6 +34,9 @@ pub struct CreateRequest {
     pub name: String,
     /// Its game's id.
     pub game: String,
+    /// What is chosen of the game's settings, by their names.
+    #[serde(default)]
+    pub settings: GivenRequest,
     /// Timers other than the game's own.
     #[serde(default)]
     pub timers: TimersRequest,
@@ -42,6 +46,17 @@ pub struct CreateRequest {
     /// Where it lives while it sleeps: `directory`, which is usual, or `archive`.
     #[serde(default)]
     pub storage: Option<String>,
+}
+
+/// What somebody gives for settings, by their names. Its `Debug` shows the names alone.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GivenRequest(pub BTreeMap<String, String>);
+
+impl fmt::Debug for GivenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// Timers in seconds; those left out are the game's own.
@@ -59,7 +74,7 @@ pub struct TimersRequest {
 }
 
 /// Any command, by its words and options as chat and help have them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandRequest {
     /// Its words, such as `world settings`.
@@ -67,6 +82,14 @@ pub struct CommandRequest {
     /// What is given for its options, by their names.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for CommandRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Among the options may be a secret, which this type does not show.
+        let options = Args(self.options.clone());
+        f.debug_struct("CommandRequest").field("command", &self.command).field("options", &options).finish()
+    }
 }
 
 /// A length of time.
@@ -110,6 +133,9 @@ pub struct Answer {
     /// For each action, whom it is allowed to besides those who manage the guild.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<BTreeMap<String, Vec<String>>>,
+    /// What is only for those who may wake the world, by what people read for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<SecretsView>,
     /// The commands and what they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commands: Option<BTreeMap<String, String>>,
@@ -131,6 +157,9 @@ impl Answer {
             }
             Reply::Sessions(world) => Self { sessions: Some(sessions(&world)), ..Self::default() },
             Reply::Access(rules) => Self { access: Some(access(&rules)), ..Self::default() },
+            Reply::Secrets(secrets) => {
+                Self { text: Some(secrets_text(&secrets)), secrets: Some(secrets.into()), ..Self::default() }
+            }
             Reply::Help => Self { commands: Some(commands()), ..Self::default() },
             Reply::Link(link) => {
                 Self { text: Some(link.text.clone()), link: Some(link.into()), ..Self::default() }
@@ -160,6 +189,10 @@ impl Answer {
     }
 }
 
+fn secrets_text(Secrets { name, all }: &Secrets) -> String {
+    if all.is_empty() { format!("`{name}` has no password") } else { format!("of `{name}`:") }
+}
+
 fn sessions(world: &World) -> Vec<LaunchView> {
     let ended = world.last.iter().chain(&world.past);
     ended.map(|session| LaunchView::new(&session.launch, Some(&session.outcome))).collect()
@@ -172,6 +205,23 @@ fn access(rules: &Rules) -> BTreeMap<String, Vec<String>> {
 
 fn commands() -> BTreeMap<String, String> {
     LIST.iter().map(|spec| (spec.path.to_owned(), spec.about.to_owned())).collect()
+}
+
+/// What is only for those who may wake a world, by what people read for it. Its `Debug` shows that alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretsView(pub BTreeMap<String, String>);
+
+impl From<Secrets> for SecretsView {
+    fn from(secrets: Secrets) -> Self {
+        Self(secrets.all.into_iter().map(|(title, value)| (title, value.as_str().to_owned())).collect())
+    }
+}
+
+impl fmt::Debug for SecretsView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// A game.
@@ -189,6 +239,9 @@ pub struct GameView {
     pub memory_mib: u32,
     /// Whether it can run as plain processes.
     pub runs_as_processes: bool,
+    /// What people can choose for its worlds.
+    #[serde(default)]
+    pub settings: Vec<SettingView>,
 }
 
 impl GameView {
@@ -200,6 +253,55 @@ impl GameView {
             cpu: game.cpu,
             memory_mib: game.memory_mib,
             runs_as_processes: game.scripts.is_some(),
+            settings: game.settings.iter().map(SettingView::new).collect(),
+        }
+    }
+}
+
+/// What people can choose for a world of a game.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingView {
+    /// Its name.
+    pub name: String,
+    /// What people read instead.
+    pub title: String,
+    /// What else there is to know.
+    pub about: Option<String>,
+    /// `text`, `password`, `number`, `choice`, `switch`, `list` or `terms`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it takes.
+    pub allowed: String,
+    /// Where the terms are.
+    pub url: Option<String>,
+    /// What it is where nobody chooses.
+    pub default: Option<String>,
+    /// Whether a new world must have it chosen.
+    pub required: bool,
+    /// Whether it can be chosen only until a world is first woken.
+    pub until_woken: bool,
+}
+
+impl SettingView {
+    fn new(setting: &Setting) -> Self {
+        Self {
+            name: setting.name.to_string(),
+            title: setting.title.clone(),
+            about: setting.about.clone(),
+            kind: setting.kind.word().into(),
+            allowed: setting.kind.allowed(),
+            url: match &setting.kind {
+                Kind::Terms(url) => Some(url.clone()),
+                Kind::Text(..)
+                | Kind::Password(..)
+                | Kind::Number(_)
+                | Kind::Choice(_)
+                | Kind::Switch
+                | Kind::List(_) => None,
+            },
+            default: setting.default.as_ref().map(|value| value.as_str().to_owned()),
+            required: setting.need == Need::Required,
+            until_woken: setting.change == Change::Create,
         }
     }
 }
@@ -247,6 +349,9 @@ pub struct WorldView {
     pub storage: String,
     /// When it goes to sleep.
     pub timers: TimersView,
+    /// What was chosen of its game's settings, or the game's own; but no passwords.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 impl WorldView {
@@ -272,8 +377,14 @@ impl WorldView {
             is_archived: world.is_archived(),
             storage: world.vault.care.storage.word().into(),
             timers: TimersView::new(&world.timers),
+            settings: game.map_or_else(BTreeMap::new, |game| open_settings(world, game)),
         }
     }
+}
+
+fn open_settings(world: &World, game: &Game) -> BTreeMap<String, String> {
+    let open = settings::open(&game.settings, &world.settings);
+    open.into_iter().map(|(setting, value)| (setting.name.to_string(), value.to_owned())).collect()
 }
 
 /// A launch and the milestones that it has passed.

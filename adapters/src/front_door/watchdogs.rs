@@ -16,7 +16,7 @@ use domain::{
 use tracing::Instrument;
 
 use super::{FrontDoor, GameHost, Refused, Reporter, bearer};
-use crate::report::{Answer, BadPart, Report, SourceRecord, TicketRecord, TicketRequest};
+use crate::report::{Answer, BadPart, Report, SettingsRecord, SourceRecord, TicketRecord, TicketRequest};
 
 pub(super) async fn report(
     State(door): State<FrontDoor>,
@@ -88,6 +88,28 @@ pub(super) async fn source(
         }
     })?;
     Ok(Json(source.into()))
+}
+
+/// Answers with what was chosen for the world. That there is none is never answered by 404: so answers a control plane of before
+/// there were settings.
+pub(super) async fn settings(
+    State(door): State<FrontDoor>,
+    Path((world, generation)): Path<(String, u32)>,
+    headers: HeaderMap,
+) -> Result<Json<SettingsRecord>, Refused> {
+    let (world, generation) = (WorldId::parse(&world).map_err(Problem::from)?, Generation(generation));
+    door.require_token(&headers, &world, generation)?;
+    let span = tracing::info_span!("settings", world = world.as_str(), generation = generation.0);
+    let chosen = door.driver.settings(&world, generation).instrument(span).await;
+    let chosen = chosen.map_err(|error| match error {
+        ApplyError::NotFound => {
+            Problem::new(ProblemKind::Refused, "no such world", "the launch shall end").into()
+        }
+        error @ (ApplyError::Denied(_) | ApplyError::Refused(_) | ApplyError::Unavailable(_)) => {
+            refused(error)
+        }
+    })?;
+    Ok(Json(chosen.into()))
 }
 
 impl FrontDoor {

@@ -7,6 +7,7 @@ use domain::{
     effect::is_settled,
     idle::{Evidence, Timers},
     ports::{CreateError, Found, Listed, LoadError, SaveError, Store, Version},
+    settings::{Chosen, SettingValue},
     talk::{CardId, Follower, Place, ReplyId, Talk, Told},
     vault::{Care, ExportLink, Kept, KeptWhy, LinkOf, Litter, Retention, Storage, Vault},
     world::*,
@@ -225,6 +226,7 @@ pub(crate) fn asleep(world_id: &str, guild: &str, name: &str) -> World {
         game: GameId::parse("valheim").unwrap(),
         created: asked(),
         timers: Timers::DEFAULT,
+        settings: Chosen::default(),
         port: None,
         generation: Generation(0),
         claimed: None,
@@ -239,6 +241,7 @@ pub(crate) fn asleep(world_id: &str, guild: &str, name: &str) -> World {
 /// Returns a world in every state and step, each with everything that can be in it somewhere.
 pub(crate) fn worlds_in_every_state() -> Vec<World> {
     let full = |name: &str, state| World {
+        settings: settings(),
         port: Some(2456),
         generation: Generation(7),
         claimed: Some(Generation(7)),
@@ -256,6 +259,11 @@ pub(crate) fn worlds_in_every_state() -> Vec<World> {
         ..full(&format!("last-{at}"), State::Asleep)
     });
     std::iter::once(new).chain(named.map(|(name, state)| full(&name, state))).chain(lasts).collect()
+}
+
+fn settings() -> Chosen {
+    let one = |(name, value)| (SettingName::parse(name).unwrap(), SettingValue::parse(value).unwrap());
+    Chosen([("password", "h\"u'n$ter"), ("seed", "7")].map(one).into())
 }
 
 fn vault() -> Vault {

@@ -5,6 +5,8 @@
 //! what it does not know when it writes back. Nothing is guessed: a field that is missing or unknown is an error.
 //! Times are kept to the millisecond.
 
+use std::{collections::BTreeMap, fmt};
+
 use domain::world::World;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
@@ -17,8 +19,8 @@ mod vault;
 
 use vault::{ErrandRecord, KeptWhyRecord, VaultRecord};
 
-/// The version that is written, and the newest that is read.
-pub const VERSION: u64 = 2;
+/// The version that is written, and the newest that is read. Version 2 knew of no settings.
+pub const VERSION: u64 = 3;
 
 /// The oldest version that is read: it knew of the newest archive alone.
 const OLDEST_VERSION: u64 = 1;
@@ -87,6 +89,8 @@ pub struct WorldRecord {
     game: String,
     created: AskedRecord,
     timers: TimersRecord,
+    #[serde(default)]
+    settings: BTreeMap<String, SettingRecord>,
     #[serde(deserialize_with = "present")]
     port: Option<u16>,
     generation: u32,
@@ -105,6 +109,17 @@ pub struct WorldRecord {
     #[serde(default)]
     talk: TalkRecord,
     state: StateRecord,
+}
+
+/// A chosen value, which may be a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct SettingRecord(String);
+
+impl fmt::Debug for SettingRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SettingRecord(…)")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -126,8 +141,8 @@ struct FollowerRecord {
     until_ms: i64,
 }
 
-impl std::fmt::Debug for FollowerRecord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for FollowerRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The reply is a secret.
         f.debug_struct("FollowerRecord").field("until_ms", &self.until_ms).finish_non_exhaustive()
     }
@@ -359,6 +374,7 @@ mod tests {
     use super::*;
     use crate::store::contract::worlds_in_every_state;
     use domain::{
+        settings::Chosen,
         talk::Talk,
         vault::{Care, Vault},
     };
@@ -376,7 +392,7 @@ mod tests {
     fn an_awake_world_reads_well() {
         expect![[r#"
             {
-              "v": 2,
+              "v": 3,
               "id": "w-awake",
               "guild": "g-states",
               "name": "awake",
@@ -390,6 +406,10 @@ mod tests {
                 "last_left_ms": 600000,
                 "warning_ms": 120000,
                 "cap_ms": 43200000
+              },
+              "settings": {
+                "password": "h\"u'n$ter",
+                "seed": "7"
               },
               "port": 2456,
               "generation": 7,
@@ -675,6 +695,17 @@ mod tests {
         .assert_eq(&awake());
     }
 
+    #[test]
+    fn a_record_without_settings_has_none_chosen_and_no_value_is_shown_by_debug() {
+        let world = worlds_in_every_state().into_iter().find(|w| w.name.as_str() == "awake").unwrap();
+        let mut record: serde_json::Value = serde_json::from_str(&encode(&world)).unwrap();
+        assert!(!format!("{:?} {world:?}", WorldRecord::from(&world)).contains("h\"u'n"));
+        record["v"] = 2.into();
+        record.as_object_mut().unwrap().remove("settings");
+        let old = decode(&record.to_string()).unwrap();
+        assert_eq!(old, World { settings: Chosen::default(), ..world });
+    }
+
     /// The fixture is what a program of version 1 wrote, one record a line; it is never written anew.
     #[test]
     fn records_of_version_1_go_on_decoding() {
@@ -686,8 +717,13 @@ mod tests {
                 kept: w.vault.newest().cloned().into_iter().collect(),
                 ..Vault::new(Care::DEFAULT)
             };
-            let since =
-                |w: &World| World { past: vec![], talk: Talk::default(), vault: vault(w), ..w.clone() };
+            let since = |w: &World| World {
+                past: vec![],
+                talk: Talk::default(),
+                vault: vault(w),
+                settings: Chosen::default(),
+                ..w.clone()
+            };
             assert!(worlds.iter().any(|w| since(w) == world), "{record}");
             decoded += 1;
         }
@@ -697,8 +733,8 @@ mod tests {
     #[test]
     fn a_newer_record_is_refused_even_if_nothing_else_is_understood() {
         check(
-            r#"{"v": 3, "moons": 3}"#,
-            expect!["`v`: the record has version 3 and this Dormouse reads up to 2: use the newer one"],
+            r#"{"v": 4, "moons": 3}"#,
+            expect!["`v`: the record has version 4 and this Dormouse reads up to 3: use the newer one"],
         );
     }
 
@@ -706,10 +742,10 @@ mod tests {
     fn what_is_wrong_is_named() {
         check("", expect!["`record`: EOF while parsing a value at line 1 column 0"]);
         check("{}", expect!["`record`: missing field `v` at line 1 column 2"]);
-        check(&awake().replace(r#""v": 2"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
+        check(&awake().replace(r#""v": 3"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
         check(
             &awake().replace(r#""host""#, r#""hots""#),
-            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 297 column 1"],
+            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 301 column 1"],
         );
         check(
             &awake().replace("1795253400250", r#""soon""#),
@@ -737,7 +773,7 @@ mod tests {
         );
         check(
             &awake().replace(r#""generation": 7,"#, r#""generation": -7,"#),
-            expect!["`generation`: invalid value: integer `-7`, expected u32 at line 18 column 18"],
+            expect!["`generation`: invalid value: integer `-7`, expected u32 at line 22 column 18"],
         );
     }
 
@@ -745,12 +781,12 @@ mod tests {
     fn a_field_that_is_missing_is_not_taken_for_null() {
         check(
             &awake().replace("  \"claimed\": 7,\n", ""),
-            expect!["`record`: missing field `claimed` at line 296 column 1"],
+            expect!["`record`: missing field `claimed` at line 300 column 1"],
         );
         check(
             &awake().replace("\"stops_at_ms\"", "\"stops_at\""),
             expect![
-                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 297 column 1"
+                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 301 column 1"
             ],
         );
     }

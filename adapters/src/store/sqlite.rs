@@ -268,7 +268,7 @@ mod tests {
         let spoil = r#"UPDATE worlds SET record = json_set(record, '$.state.is', 'dreaming')"#;
         store.database.call(move |c| c.execute(spoil, [])).await.unwrap();
         let error = store.load(&world.id).await.unwrap_err();
-        expect!["the record of world `w` cannot be read: `state.is`: unknown variant `dreaming`, expected one of `asleep`, `starting`, `awake`, `stopping`, `ending`, `deleting`, `deleted` at line 1 column 576"].assert_eq(&error.to_string());
+        expect!["the record of world `w` cannot be read: `state.is`: unknown variant `dreaming`, expected one of `asleep`, `starting`, `awake`, `stopping`, `ending`, `deleting`, `deleted` at line 1 column 590"].assert_eq(&error.to_string());
         assert_eq!(store.list(&world.guild).await.unwrap_err().to_string(), error.to_string());
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use domain::game::Game;
-use watchdog::{console::Console, packet::PacketTap, procnet::Tables, spawned::Stage};
+use watchdog::{console::Console, packet::PacketTap, procnet::Tables, settings::Settings, spawned::Stage};
 
 use super::finding::{Finding, bad, good, weak};
 use crate::up;
@@ -121,5 +121,7 @@ fn try_bootstrap(game: Game) -> Result<()> {
         chown(&files, Some(user), Some(group))?;
     }
     let console = Console::for_launch(&game)?;
-    Stage { game, files, log: scratch.path().join("log"), user, console }.bootstrap(None, &mut || false)
+    let settings = Settings::unchosen(&game);
+    Stage { game, files, log: scratch.path().join("log"), user, console, settings }
+        .bootstrap(None, &mut || false)
 }

@@ -9,7 +9,8 @@ use crate::{
     driver::Driver,
     idle::TimerChoices,
     lifecycle::{NewWorld, create},
-    ports::Listed,
+    ports::{CreateError, Listed},
+    settings::{Chosen, Typed, choose, require_all},
     vault::{Care, Storage},
     world::{GameId, WorldName},
 };
@@ -24,6 +25,8 @@ pub struct Create {
     pub name: WorldName,
     /// Its game.
     pub game: GameId,
+    /// What is chosen of the game's settings.
+    pub settings: Typed,
     /// Timers other than the game's own.
     pub timers: TimerChoices,
     /// Where it lives while it sleeps, if not in its directory.
@@ -67,7 +70,8 @@ pub const SPEC: Spec = Spec {
 fn read(args: &Args) -> Result<Command, Problem> {
     let (name, game) = (args.parsed("name")?, args.parsed("game")?);
     let (timers, storage, port) = (timers(args)?, args.storage("storage")?, args.port("port")?);
-    Ok(Command::Create(Create { name, game, timers, storage, port }))
+    let settings = args.given();
+    Ok(Command::Create(Create { name, game, settings, timers, storage, port }))
 }
 
 pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> Result<Reply, Problem> {
@@ -87,6 +91,12 @@ pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> R
         let text = format!("there are {MOST_WORLDS} worlds already, which is the most");
         return Err(Problem::new(ProblemKind::Refused, text, "delete one first"));
     }
+    // Before anything is asked for: it would be typed for nothing.
+    if worlds.iter().any(|world| world.name == wanted.name) {
+        return Err(Problem::creating(&wanted.name, CreateError::NameTaken));
+    }
+    let settings = Chosen::default().with(&choose(&game.settings, &wanted.settings)?);
+    require_all(&game.settings, &settings)?;
     let new = NewWorld {
         id: context.fresh_id.clone(),
         guild: context.guild.clone(),
@@ -94,6 +104,7 @@ pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> R
         game: wanted.game,
         timers,
         care: Care { storage: wanted.storage.unwrap_or(Care::DEFAULT.storage), ..Care::DEFAULT },
+        settings,
         port: wanted.port,
         place: context.place.clone(),
     };

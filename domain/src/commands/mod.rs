@@ -8,6 +8,7 @@ use crate::{
     event::Event,
     game::Game,
     ports::{CreateError, Found, Unavailable},
+    settings::BadSetting,
     talk::{Follower, Place},
     world::{BadName, GuildId, LinkId, Person, World, WorldId, WorldName},
 };
@@ -23,8 +24,10 @@ pub mod help;
 pub mod import;
 pub mod keep;
 pub mod list;
+pub mod password;
 pub mod restore;
 pub mod sessions;
+pub mod set;
 pub mod settings;
 pub mod spec;
 pub mod start;
@@ -39,6 +42,8 @@ pub const LIST: &[spec::Spec] = &[
     keep::SPEC,
     list::SPEC,
     create::SPEC,
+    set::SPEC,
+    password::SPEC,
     settings::SPEC,
     sessions::SPEC,
     backup::SPEC,
@@ -83,8 +88,12 @@ pub enum Command {
     Stop(WorldName),
     /// Keep a world awake with nobody on.
     Keep(keep::Keep),
-    /// See or change a world's settings.
+    /// See or change when a world goes to sleep and how it is archived.
     Settings(settings::Settings),
+    /// See or choose what a world's game lets people choose.
+    Set(set::Set),
+    /// See a world's passwords.
+    Password(WorldName),
     /// The last times that a world was awake.
     Sessions(WorldName),
     /// Delete a world.
@@ -194,6 +203,8 @@ pub enum Reply {
     Inbox(import::Inbox),
     /// Who may do what.
     Access(Rules),
+    /// What of a world is only for those who may wake it.
+    Secrets(password::Secrets),
     /// The commands.
     Help,
 }
@@ -269,6 +280,12 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<BadSetting> for Problem {
+    fn from(bad: BadSetting) -> Self {
+        Self::new(ProblemKind::BadInput, bad.to_string(), bad.hint())
+    }
+}
+
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let hint = "ask one of them, or have them allow it to you: `access allow`";
@@ -293,6 +310,8 @@ pub async fn run(command: Command, context: &Context, driver: &Driver) -> Result
         Command::Stop(name) => stop::run(&name, context, driver).await,
         Command::Keep(keep) => keep::run(&keep, context, driver).await,
         Command::Settings(settings) => settings::run(&settings, context, driver).await,
+        Command::Set(set) => set::run(&set, context, driver).await,
+        Command::Password(name) => password::run(&name, context, driver).await,
         Command::Sessions(name) => sessions::run(&name, context, driver).await,
         Command::Delete(delete) => delete::run(&delete, context, driver).await,
         Command::Backup(name) => backup::run(&name, context, driver).await,

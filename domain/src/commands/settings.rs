@@ -12,6 +12,7 @@ use crate::{
     event::Event,
     idle::{TimerChoices, Timers},
     ports::Found,
+    settings::Choices,
     vault::{Care, CareChoices, Retention, Storage},
     words,
     world::{World, WorldName},
@@ -76,7 +77,7 @@ pub(super) async fn run(wanted: &Settings, context: &Context, driver: &Driver) -
         let Found { world, .. } = context.find(name, driver).await?;
         return Ok(told(world, "has these settings"));
     }
-    let event = Event::Set { timers: *timers, care: *care };
+    let event = Event::Set { timers: *timers, care: *care, settings: Choices::default() };
     let applied = context.apply(name, Action::Settings, &[event], driver).await?;
     Ok(told(applied.after, "has new settings"))
 }

@@ -1,10 +1,11 @@
 //! How a command is asked for: its words and options, from which chat, help and checks are made.
 
-use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use crate::{
     access::{Action, Who},
     commands::{Command, Problem, ProblemKind},
+    settings::Typed,
     vault::Storage,
     words,
     world::{BadName, WorldName},
@@ -89,6 +90,10 @@ pub enum Kind {
     Link,
     /// The id of something that was uploaded to be imported.
     Upload,
+    /// The name of a setting that the world's game has.
+    Setting,
+    /// What is chosen for it.
+    Value,
     /// A small number.
     Count,
     /// A [`Storage`].
@@ -99,12 +104,27 @@ pub enum Kind {
     Who,
 }
 
+/// The option that chooses something for a setting.
+pub(super) const VALUE: Opt =
+    Opt::optional("value", Kind::Value, "What to choose; `default` has it as the game does by itself");
+
 /// The option every command about one world has.
 pub(super) const WORLD: Opt = Opt::needed("name", Kind::World, "Which world");
 
-/// What was given for a command's options, by their names.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What stands before the name of a game's setting where it is given as an option of its own, such as `set.difficulty`.
+pub const GIVEN: &str = "set.";
+
+/// What was given for a command's options, by their names. Its `Debug` does not show what may be a secret.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Args(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_hidden = |name: &str| name.starts_with(GIVEN) || name == VALUE.name;
+        let shown = self.0.iter().map(|(name, text)| (name, if is_hidden(name) { "…" } else { text }));
+        f.debug_map().entries(shown).finish()
+    }
+}
 
 impl Args {
     /// Returns what was given for `name`.
@@ -123,6 +143,14 @@ impl Args {
 
     pub(super) fn world(&self) -> Result<WorldName, Problem> {
         self.parsed(WORLD.name)
+    }
+
+    /// Returns what was given for settings of the game, each as an option of its own.
+    pub(super) fn given(&self) -> Typed {
+        let given = |(name, text): (&String, &String)| {
+            Some((name.strip_prefix(GIVEN)?.to_owned(), Some(text.clone())))
+        };
+        Typed(self.0.iter().filter_map(given).collect())
     }
 
     pub(super) fn length(&self, name: &str) -> Result<Option<Duration>, Problem> {

@@ -10,6 +10,7 @@ use domain::{
     event::{Event, Gone},
     idle::{Evidence, TimerChoices, Timers},
     lifecycle::{NewWorld, create, step},
+    settings::{Choices, Chosen},
     talk::{CardId, Follower, Place, ReplyId, Told},
     vault::{Care, CareChoices, Litter, Storage},
     world::{
@@ -84,6 +85,7 @@ pub(crate) fn world() -> World {
         game: GameId::parse("valheim").unwrap(),
         timers: Timers::DEFAULT,
         care: Care::DEFAULT,
+        settings: Chosen::default(),
         port: None,
         place: None,
     };
@@ -122,14 +124,17 @@ pub(crate) fn event(text: &str, world: &World) -> Event {
         ["set"] => Event::Set {
             timers: TimerChoices { cap: Some(Duration::from_secs(7200)), ..TimerChoices::default() },
             care: CareChoices::default(),
+            settings: Choices::default(),
         },
         ["set", "directory"] => Event::Set {
             timers: TimerChoices::default(),
             care: CareChoices { storage: Some(Storage::Directory), ..CareChoices::default() },
+            settings: Choices::default(),
         },
         ["set", "archive"] => Event::Set {
             timers: TimerChoices::default(),
             care: CareChoices { storage: Some(Storage::Archive), ..CareChoices::default() },
+            settings: Choices::default(),
         },
         ["backup", by] => Event::Errand { by: person(by), errand: Errand::Backup },
         ["restore", by, id] => {

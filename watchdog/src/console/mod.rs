@@ -4,21 +4,14 @@
 //! game: its scripts find it in their environment, or in a file where the game has a container of its own, and write it into
 //! the game's settings.
 
-use std::{
-    fmt,
-    fmt::Write as _,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt, fchown},
-    path::Path,
-    time::Duration,
-};
+use std::{fmt, fmt::Write as _, io, path::Path, time::Duration};
 
 use adapters::task_env::CONSOLE_PORT;
 use anyhow::Result;
 use domain::game::{self, ConsoleProtocol, Game};
 
 use self::{openttd::Admin, rcon::Rcon, wire::Wire};
+use crate::secret_file;
 
 mod rcon;
 
@@ -61,14 +54,8 @@ impl Console {
     }
 
     /// Writes the password, and nothing else, to a new file that `user` alone can read. What was there is gone.
-    pub fn leave_password(&self, path: &Path, (user, group): (u32, u32)) -> io::Result<()> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
-        file.write_all(self.password.0.as_bytes())?;
-        fchown(&file, Some(user), Some(group))
+    pub fn leave_password(&self, path: &Path, user: (u32, u32)) -> io::Result<()> {
+        secret_file::leave(path, &self.password.0, user)
     }
 
     /// Connects and is let in, within `limit`.
@@ -155,16 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_left_where_one_user_alone_can_read_it() {
-        use std::os::unix::fs::MetadataExt;
+    fn the_password_and_nothing_else_is_left_for_the_game() {
         let dir = tempfile::tempdir().unwrap();
         let (path, console) = (dir.path().join("console"), console("say {message}"));
-        fs::write(&path, "an older and longer one that anybody could read").unwrap();
         let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
         console.leave_password(&path, own).unwrap();
-        let found = fs::metadata(&path).unwrap();
-        assert_eq!((found.mode() & 0o777, (found.uid(), found.gid())), (0o400, own));
-        assert_eq!(fs::read_to_string(&path).unwrap(), console.password.0);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), console.password.0);
     }
 
     #[test]

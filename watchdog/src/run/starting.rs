@@ -21,6 +21,7 @@ use crate::{
     judge::Begun,
     neighbours::{Neighbourhood, Neighbours},
     senses::Senses,
+    settings::Settings,
     spawned::{Spawned, Stage},
     world_dir::{self, Owned, TakeError},
 };
@@ -43,7 +44,7 @@ enum Runner {
 impl Task {
     /// Has the game start on the world; nothing if the launch was called off first, or is an errand.
     pub(super) fn start(&mut self, owned: &Owned) -> Result<Option<(Box<dyn RunningGame>, Senses)>> {
-        let runner = self.runner(owned)?;
+        let mut runner = self.runner(owned)?;
         self.reporter.update(|report| report.claimed = true);
         match &runner {
             Runner::Watchdog(_) => self.show_health(),
@@ -52,6 +53,13 @@ impl Task {
         // Once the game runs there is something to lose, so the claim has to be on record first.
         if let Some(leave) = self.prepare(owned)? {
             return self.leave_unplayed(owned, leave);
+        }
+        let settings = match self.chosen()? {
+            Ok(settings) => settings,
+            Err(leave) => return self.leave_unplayed(owned, leave),
+        };
+        if let Runner::Watchdog(stage) = &mut runner {
+            stage.settings = settings.clone();
         }
         hand_over(&owned.files, self.env.game_user)?;
         let mut senses = Senses::open(&self.game, Begun::BeforeTheGame);
@@ -69,7 +77,7 @@ impl Task {
         }
         let game: Box<dyn RunningGame> = match runner {
             Runner::Watchdog(stage) => Box::new(self.spawn(*stage, owned)?),
-            Runner::Container(place) => Box::new(self.let_in(place, owned)?),
+            Runner::Container(place) => Box::new(self.let_in(place, owned, &settings)?),
         };
         Ok(Some((game, senses)))
     }
@@ -83,6 +91,7 @@ impl Task {
                 log: self.env.task_dir.join("game.log"),
                 user: self.env.game_user,
                 console: self.operator.console().cloned(),
+                settings: Settings::default(),
             })),
             GameStart::ByContainer => Runner::Container(Neighbourhood::of(self.env.game_user)?),
         })
@@ -94,9 +103,10 @@ impl Task {
         Ok(game)
     }
 
-    fn let_in(&mut self, place: Neighbourhood, owned: &Owned) -> Result<Neighbours> {
+    fn let_in(&mut self, place: Neighbourhood, owned: &Owned, settings: &Settings) -> Result<Neighbours> {
         let (game, console) = (self.game.clone(), self.operator.console().cloned());
-        let neighbours = place.let_in(&game, owned.door(), console.as_ref(), || self.show_health())?;
+        let neighbours =
+            place.let_in(&game, owned.door(), console.as_ref(), settings, || self.show_health())?;
         tracing::info!("{} may start in its container", game.name);
         Ok(neighbours)
     }

@@ -161,11 +161,12 @@ fn option(opt: &Opt) -> Option<AppOption> {
     let text = |max_length| AppOption { kind: STRING, max_length: Some(max_length), ..base.clone() };
     Some(match opt.kind {
         // What is chosen from a list may be shown with more than its name.
-        Kind::World | Kind::Game | Kind::Archive | Kind::Link => {
+        Kind::World | Kind::Game | Kind::Archive | Kind::Link | Kind::Setting => {
             AppOption { autocomplete: true, ..text(100) }
         }
         Kind::NewName => text(32),
         Kind::Upload => text(64),
+        Kind::Value => text(2000),
         Kind::Count => AppOption { kind: INTEGER, min_value: Some(0), max_value: Some(31), ..base },
         Kind::Storage => {
             let choice =

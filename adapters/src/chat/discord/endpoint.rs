@@ -4,7 +4,7 @@
 //! that Discord waits; what takes longer shows later by changing the answer. The same interaction twice does no more than
 //! its command twice: what is so already succeeds and changes nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use domain::{
     Timestamp,
@@ -36,7 +36,7 @@ use crate::chat::discord::{
     Discord,
     custom_id::{BadCustomId, CustomId, Press},
     interaction::{self, Interaction, Malformed, Member, What},
-    limits,
+    limits, making,
     markup::code,
     message::{Message, respond},
     reply::problem,
@@ -170,12 +170,9 @@ impl Discord {
                 Ok(id) => self.press(&id, &context, driver).await,
                 Err(BadCustomId) => Shape::New(another_version()),
             },
-            What::Modal { custom_id, fields } => match custom_id.parse() {
-                Ok(CustomId { press: Press::Delete, world }) => {
-                    Shape::New(self.delete(&world, fields, &context, driver).await)
-                }
-                Ok(_) | Err(BadCustomId) => Shape::New(another_version()),
-            },
+            What::Modal { custom_id, fields } => {
+                Shape::New(self.modal(custom_id, fields, &context, driver).await)
+            }
             What::Unknown => Shape::New(another_version()),
         }
     }
@@ -189,6 +186,13 @@ impl Discord {
                 Ok(name) => confirm_delete(&name, context, driver).await,
                 Err(bad) => Shape::New(problem(&Problem::from(bad))),
             };
+        }
+        if path == commands::create::SPEC.path {
+            match making::modal(&args, context, driver).await {
+                Ok(Some(modal)) => return Shape::Other(modal),
+                Ok(None) => {}
+                Err(why) => return Shape::New(problem(&why)),
+            }
         }
         Shape::New(match run(path, &args, context, driver).await {
             Ok(reply) => self.reply_to(path, &reply, shown(path)),
@@ -226,15 +230,25 @@ impl Discord {
         }
     }
 
+    /// Does what a modal was for.
+    async fn modal(&self, id: &str, fields: &Args, context: &Context, driver: &Driver) -> Message {
+        if let Some((path, args)) = making::sent(id, fields) {
+            return match run(path, &args, context, driver).await {
+                Ok(reply) => self.reply_to(path, &reply, shown(path)),
+                Err(why) => problem(&why),
+            };
+        }
+        match id.parse() {
+            Ok(CustomId { press: Press::Delete, world }) => {
+                self.delete(&world, fields, context, driver).await
+            }
+            Ok(_) | Err(BadCustomId) => another_version(),
+        }
+    }
+
     /// Deletes the world whose name was typed into the modal.
-    async fn delete(
-        &self,
-        name: &WorldName,
-        fields: &BTreeMap<String, String>,
-        context: &Context,
-        driver: &Driver,
-    ) -> Message {
-        let typed = fields.get(TYPED_NAME).map_or("", |typed| typed.trim());
+    async fn delete(&self, name: &WorldName, fields: &Args, context: &Context, driver: &Driver) -> Message {
+        let typed = fields.text(TYPED_NAME).map_or("", |typed| typed.trim());
         if typed != name.as_str() {
             return Message::whisper(format!("That is not the name of `{name}`, so nothing was deleted."));
         }
@@ -380,12 +394,21 @@ async fn suggestions(
             };
             links.map(|link| (said(link), link.id.to_string())).collect()
         }
+        Some(Kind::Setting) => {
+            let world = meant(others, context, driver).await;
+            let game = world.and_then(|world| driver.games.get(&world.game));
+            let settings = game.iter().flat_map(|game| &game.settings);
+            settings
+                .map(|setting| (format!("{} — {}", setting.name, setting.title), setting.name.to_string()))
+                .collect()
+        }
         Some(
             Kind::NewName
             | Kind::Length
             | Kind::Port
             | Kind::Upload
             | Kind::Count
+            | Kind::Value
             | Kind::Storage
             | Kind::Confirmation
             | Kind::Action

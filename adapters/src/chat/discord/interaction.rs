@@ -115,7 +115,7 @@ pub enum What {
         /// The modal's id.
         custom_id: String,
         /// What was typed, by the ids of the inputs.
-        fields: BTreeMap<String, String>,
+        fields: Args,
     },
     /// Something of which we know only that it happened.
     Unknown,
@@ -235,12 +235,12 @@ fn value(
 }
 
 /// Returns what was typed into the inputs of a modal, whether they stand in rows or below labels.
-fn fields(components: Vec<Component>) -> BTreeMap<String, String> {
+fn fields(components: Vec<Component>) -> Args {
     let inputs = components.into_iter().flat_map(|Component { components, component, .. }| {
         components.into_iter().chain(component.map(|boxed| *boxed))
     });
     let typed = inputs.filter_map(|input| Some((input.custom_id?, input.value?)));
-    typed.map(|(id, value)| (id, limits::clip(&value, limits::OPTION_TEXT))).take(5).collect()
+    Args(typed.map(|(id, value)| (id, limits::clip(&value, limits::OPTION_TEXT))).take(5).collect())
 }
 
 fn member(raw: RawMember) -> Member {

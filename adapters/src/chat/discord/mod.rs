@@ -48,6 +48,8 @@ pub mod commands;
 
 pub mod endpoint;
 
+mod making;
+
 pub mod reply;
 
 pub mod card;

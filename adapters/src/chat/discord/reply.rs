@@ -2,7 +2,9 @@
 
 use domain::{
     access::{Action, Rules},
-    commands::{self, Problem, ProblemKind, Reply, export::Link, import::Inbox, spec::Shown},
+    commands::{
+        self, Problem, ProblemKind, Reply, export::Link, import::Inbox, password::Secrets, spec::Shown,
+    },
     effect::Notice,
     game::Game,
     vault::Kept,
@@ -47,6 +49,9 @@ impl Discord {
             }
             Reply::Inbox(inbox) => listing("Upload", Seen::ByAsker, inbox_lines(inbox)),
             Reply::Access(rules) => listing("Who may do what", seen, access_lines(rules)),
+            Reply::Secrets(secrets) => {
+                listing(&format!("{} — passwords", secrets.name), Seen::ByAsker, secret_lines(secrets))
+            }
             Reply::Help => listing("Commands", seen, help_lines()),
         }
     }
@@ -184,6 +189,13 @@ fn inbox_lines(Inbox { name, id, url, expires }: &Inbox) -> Vec<String> {
             "Then `/world import name:{name} upload:{id}` puts it in place; what is there is archived first."
         ),
     ]
+}
+
+fn secret_lines(secrets: &Secrets) -> Vec<String> {
+    if secrets.all.is_empty() {
+        return vec!["There are none.".into()];
+    }
+    secrets.all.iter().map(|(title, value)| format!("{}: {}", plain(title), code(value.as_str()))).collect()
 }
 
 fn access_lines(rules: &Rules) -> Vec<String> {

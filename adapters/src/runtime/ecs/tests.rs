@@ -545,6 +545,7 @@ fn tiny() -> Game {
         ready: Ready { typical: Duration::from_secs(40), limit: Duration::from_secs(60) },
         timers: Timers::DEFAULT,
         import: None,
+        settings: vec![],
         console: Some(Console {
             protocol: ConsoleProtocol::Rcon,
             port: 30001,

@@ -359,6 +359,7 @@ fn game(id: &str, number: u16) -> Game {
         ready: Ready { typical: Duration::from_secs(1), limit: Duration::from_secs(5) },
         timers: Timers::DEFAULT,
         import: None,
+        settings: vec![],
         console: None,
         players: Players::default(),
         query: None,

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use domain::{
     idle::{Evidence, Timers},
+    settings::SettingValue,
     talk::{Follower, Talk, Told},
     world::{
-        Archive, Asked, Backup, BackupStep, Force, Heard, Launch, Outcome, Proof, Session, StartStep, State,
-        StopStep, StopWhy, Then, World,
+        Archive, Asked, Backup, BackupStep, Force, Heard, Launch, Outcome, Proof, Session, SettingName,
+        StartStep, State, StopStep, StopWhy, Then, World,
     },
 };
 use jiff::Timestamp;
@@ -23,6 +24,7 @@ impl From<&World> for WorldRecord {
             game,
             created,
             timers,
+            settings,
             port,
             generation,
             claimed,
@@ -40,6 +42,7 @@ impl From<&World> for WorldRecord {
             game: game.to_string(),
             created: created.into(),
             timers: timers.into(),
+            settings: settings.0.iter().map(setting).collect(),
             port: *port,
             generation: generation.0,
             claimed: claimed.map(|g| g.0),
@@ -51,6 +54,10 @@ impl From<&World> for WorldRecord {
             state: state.into(),
         }
     }
+}
+
+fn setting((name, value): (&SettingName, &SettingValue)) -> (String, SettingRecord) {
+    (name.to_string(), SettingRecord(value.as_str().to_owned()))
 }
 
 impl From<&Talk> for TalkRecord {

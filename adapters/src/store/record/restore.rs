@@ -4,6 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use domain::{
     idle::{Evidence, Timers},
+    settings::{Chosen, SettingValue},
     talk::{CardId, Follower, Place, ReplyId, Talk, Told},
     world::{
         Address, Archive, Asked, Backup, BackupStep, BadName, Force, Generation, Heard, Launch, Milestone,
@@ -24,6 +25,7 @@ impl WorldRecord {
             game: parsed("game", &self.game)?,
             created: self.created.restore().within("created")?,
             timers: self.timers.restore(),
+            settings: chosen(self.settings).within("settings")?,
             port: self.port,
             generation: Generation(self.generation),
             claimed: self.claimed.map(Generation),
@@ -45,6 +47,14 @@ impl WorldRecord {
             state: self.state.restore().within("state")?,
         })
     }
+}
+
+fn chosen(settings: BTreeMap<String, SettingRecord>) -> Result<Chosen, DecodeError> {
+    let one = |(name, SettingRecord(value)): (String, SettingRecord)| {
+        let value = SettingValue::parse(&value).map_err(|error| wrong(&name, error))?;
+        Ok((parsed("name", &name)?, value))
+    };
+    settings.into_iter().map(one).collect::<Result<_, _>>().map(Chosen)
 }
 
 impl TalkRecord {

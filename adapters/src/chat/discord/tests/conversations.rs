@@ -517,6 +517,8 @@ async fn settings_games_and_help_are_shown() {
             | `/world keep` — Keep a world awake for a while with nobody on
             | `/world list` — See which worlds there are
             | `/world create` — Make a world; it sleeps until somebody wakes it
+            | `/world set` — See what a world's game lets you choose, or choose it
+            | `/world password` — See a world's passwords; nobody else sees the answer
             | `/world settings` — See a world's settings, or change them
             | `/world sessions` — See the last times a world was awake, and how they ended
             | `/world backup` — Make an archive of a world now; nobody is thrown out

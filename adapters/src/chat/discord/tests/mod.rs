@@ -6,6 +6,8 @@ mod table;
 
 mod conversations;
 
+mod choosing;
+
 mod hostile;
 
 mod registration;

@@ -61,6 +61,7 @@ pub(crate) fn game() -> Game {
         ready: Ready { typical: Duration::from_secs(90), limit: Duration::from_secs(600) },
         timers: Timers::DEFAULT,
         import: None,
+        settings: vec![],
         console: None,
         players: Players::default(),
         query: None,
@@ -108,8 +109,13 @@ pub(crate) struct Table {
 impl Table {
     /// Returns a table at which nobody has done anything.
     pub(crate) fn new() -> Self {
+        Self::of(game())
+    }
+
+    /// Returns a table at which `game` can be played.
+    pub(crate) fn of(game: Game) -> Self {
         let memory = Memory::default();
-        let driver = memory.driver([game()]);
+        let driver = memory.driver([game]);
         let discord = Discord::new(config("http://127.0.0.1:1", None), driver.games.clone(), || at(0));
         Self { memory, driver, discord, now: 0, said: 0 }
     }
