@@ -162,13 +162,9 @@ fn minecraft_asks_for_its_terms_and_takes_settings_and_a_console() {
     let image = Image::of("minecraft", &["bin/java", "server/server.jar"]);
     expect!["read https://aka.ms/MinecraftEULA and accept it, if you do, by the world's setting eula"]
         .assert_eq(&image.refusal());
-    let name = ("SETTING_NAME", r"Home & back\slash");
-    let image = image.with(&[EULA, name, ("SETTING_DIFFICULTY", "hard")]);
+    let image = image.with(&[EULA, ("SETTING_NAME", "Home & away"), ("SETTING_DIFFICULTY", "hard")]);
     fs::write(image.path("world/server.properties"), "view-distance=8\nmotd=old\n").unwrap();
-    image.lives_twice(
-        "world/level.dat",
-        expect![[r#""#]],
-    );
+    image.lives_twice("world/level.dat", expect![[r#""#]]);
     expect![[r#""#]].assert_eq(&image.read("world/server.properties"));
     let mode = fs::metadata(image.path("world/server.properties")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others can read the password");
