@@ -3,27 +3,29 @@
 //! It has a directory and a control plane of its own, and leaves nothing of them.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use domain::world::GameId;
 use games::{Catalogue, Entry, LoadError};
 
 use self::{
+    image::Terms,
     life::{Course, Life},
     place::Place,
     step::{For, Report, Step, Verdict},
 };
-use crate::{output::say, up, world};
+use crate::{choose::Choosing, output::say, up, world};
 
 mod step;
 
 mod dockerfile;
+
+mod image;
 
 mod place;
 
@@ -45,9 +47,11 @@ const SPARE: Duration = Duration::from_secs(15 * 60);
   dormouse check-game luanti                        one that is built in
   dormouse check-game arena --games my-games/       my-games/arena.toml and my-games/Dockerfile.arena
   dormouse check-game arena --quick                 one start, and watched for 10 s
+  dormouse check-game valheim --set password=swordfish
 
-It reads the entry and the Dockerfile, starts a world in a temporary directory, waits until players can join, watches it
-with nobody on, has it saved, stopped and archived, and starts it again. Ctrl-C puts the world to sleep first.
+It reads the entry and the Dockerfile, builds the image where Docker or Podman answers, starts a world in a temporary
+directory by plain processes, waits until players can join, watches it with nobody on, has it saved, stopped and archived,
+and starts it again. Ctrl-C puts the world to sleep first.
 
 Exit codes: 0 nothing failed, 1 something did, 130 interrupted")]
 pub(crate) struct CheckGame {
@@ -66,6 +70,11 @@ pub(crate) struct CheckGame {
     /// The user that the game runs as; only root can choose [default: nobody for root]
     #[arg(long, value_name = "USER")]
     game_user: Option<String>,
+    /// Accept the licence under which the server is downloaded into its image, as its Dockerfile names it
+    #[arg(long)]
+    accept_licence: bool,
+    #[command(flatten)]
+    choosing: Choosing,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
@@ -112,8 +121,7 @@ fn doubts(warnings: usize) -> String {
 
 fn try_run(check: &CheckGame, report: &mut Report) -> Result<Course> {
     let id = GameId::parse(&check.id)?;
-    let found = find(&id, check.games.as_deref())?;
-    let entry = match found.entry {
+    let entry = match find(&id, check.games.as_deref())? {
         Ok(entry) => entry,
         Err(LoadError::BadEntry(bad)) => {
             report.add(Step::fail(
@@ -128,7 +136,7 @@ fn try_run(check: &CheckGame, report: &mut Report) -> Result<Course> {
     let game = &entry.game;
     let size = format!("{} CPU units, {} MiB", game.cpu, game.memory_mib);
     report.add(Step::ok("entry", format!("{}, {}, {size}", game.name, dockerfile::port_names(game))));
-    read_dockerfile(&entry, &found.dockerfile, report)?;
+    check_dockerfile(check, &entry, report)?;
     if game.scripts.is_none() {
         let change = "give the entry a [process] section: the image's entrypoint is made of it too";
         report.add(Step::fail("start", "it has no scripts to start it by", change));
@@ -137,23 +145,15 @@ fn try_run(check: &CheckGame, report: &mut Report) -> Result<Course> {
     play(check, &entry, report)
 }
 
-/// Where the two files of a game are.
-struct Found {
-    entry: Result<Entry, LoadError>,
-    dockerfile: PathBuf,
-}
-
-/// Finds the entry and the Dockerfile of a game: in `dir`, or here, or among those that are built in.
-fn find(id: &GameId, dir: Option<&Path>) -> Result<Found> {
+/// Finds the entry of a game: in `dir`, or here, or among those that are built in.
+fn find(id: &GameId, dir: Option<&Path>) -> Result<Result<Entry, LoadError>> {
     let file = |dir: &Path| dir.join(format!("{id}.toml"));
-    let beside = |dir: &Path| dir.join(format!("Dockerfile.{id}"));
     let here = Path::new(".");
     if let Some(dir) = dir.into_iter().chain([here]).find(|dir| file(dir).exists()) {
-        return Ok(Found { entry: Catalogue::read_file(&file(dir)), dockerfile: beside(dir) });
+        return Ok(Catalogue::read_file(&file(dir)));
     }
-    let built_in = up::catalogue(None)?;
-    match built_in.get(id) {
-        Some(entry) => Ok(Found { entry: Ok(entry.clone()), dockerfile: beside(dir.unwrap_or(here)) }),
+    match up::catalogue(None)?.get(id) {
+        Some(entry) => Ok(Ok(entry.clone())),
         None => bail!(
             "there is no {} and no game `{id}` is built in: `dormouse new-game {id}` writes one",
             file(dir.unwrap_or(here)).display()
@@ -161,28 +161,29 @@ fn find(id: &GameId, dir: Option<&Path>) -> Result<Found> {
     }
 }
 
-fn read_dockerfile(entry: &Entry, path: &Path, report: &mut Report) -> Result<()> {
-    if !path.exists() {
-        let saw = format!("there is no {}: the game runs on this machine alone", path.display());
-        let change = format!("`dormouse new-game {}` writes one, for the cloud", entry.game.id);
+fn check_dockerfile(check: &CheckGame, entry: &Entry, report: &mut Report) -> Result<()> {
+    let Some(text) = &entry.dockerfile else {
+        let id = &entry.game.id;
+        let saw =
+            format!("there is no Dockerfile.{id} beside the entry: the game runs on this machine alone");
+        let change = format!("`dormouse new-game {id}` writes one, for the cloud");
         report.add(Step::warn("Dockerfile", saw, change));
         return Ok(());
-    }
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    dockerfile::check(&text, &entry.game).into_iter().for_each(|step| report.add(step));
-    Ok(())
+    };
+    dockerfile::check(text, &entry.game).into_iter().for_each(|step| report.add(step));
+    let terms = if check.accept_licence { Terms::Accepted } else { Terms::NotAccepted };
+    image::make(entry, terms, report)
 }
 
 /// Lets a world of the game live, twice unless it is to be quick.
 fn play(check: &CheckGame, entry: &Entry, report: &mut Report) -> Result<Course> {
     let interrupted = world::interrupt()?;
-    report.add(Step::warn(
-        "runtime",
-        "plain processes: no image was built",
-        "build it where there is a container engine, and try it before it is deployed",
-    ));
     let place = Place::open(entry, check.game_user.as_deref())?;
-    place.create(entry, check.watch() + SPARE)?;
+    if let Err(error) = place.create(entry, check.watch() + SPARE, &check.choosing) {
+        let change = "--set NAME=VALUE for what a world must have, --accept-terms for terms";
+        report.add(Step::fail("world", format!("{error:#}").replace('\n', ";"), change));
+        return Ok(Course::IsOver);
+    }
     let mut life = Life { place: &place, game: &entry.game, report, interrupted };
     let course = live(&mut life, check);
     if matches!(course, Ok(Course::Interrupted)) {

@@ -429,7 +429,7 @@ mod tests {
         let said = |error: Error| error.to_string().replace(&format!("{}/", dir.path().display()), "");
         expect!["there is no dormouse.toml: copy dormouse.example.toml to dormouse.toml and fill in what is yours, or name another file with --config"].assert_eq(&said(configuration(&file, None).unwrap_err()));
         std::fs::write(&file, EXAMPLE.replace("\"openttd\"", "\"quake\"")).unwrap();
-        expect![[r#"dormouse.toml:11: `games` has "quake": use luanti, openttd or valheim"#]]
+        expect![[r#"dormouse.toml:11: `games` has "quake": use bedrock, factorio, luanti, minecraft, openttd, palworld, teeworlds, terraria or valheim"#]]
             .assert_eq(&said(configuration(&file, None).unwrap_err()));
     }
 

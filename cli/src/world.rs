@@ -352,7 +352,7 @@ fn make(create: &Create) -> Result<ExitCode> {
 }
 
 /// Returns what the game lets people choose; nothing if there is no such game, which the control plane says in its own words.
-fn settings_of(client: &Client, game: &str) -> Result<Vec<SettingView>> {
+pub(crate) fn settings_of(client: &Client, game: &str) -> Result<Vec<SettingView>> {
     let games = client.get("/v1/games")?.games.unwrap_or_default();
     Ok(games.into_iter().find(|known| known.id == game).map(|game| game.settings).unwrap_or_default())
 }

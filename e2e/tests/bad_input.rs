@@ -69,7 +69,7 @@ fn what_is_not_there_or_is_no_name_is_refused_with_a_hint() -> Result<()> {
             $ dormouse world create valhalla --game tetris
             1
             dormouse: there is no game `tetris`
-              hint: there are: luanti, openttd, valheim
+              hint: there are: bedrock, factorio, luanti, minecraft, openttd, palworld, teeworlds, terraria, valheim
             $ dormouse world create val/halla --game luanti
             1
             dormouse: world name `val/halla` is not valid: use 1 to 32 lower-case letters, digits and inner hyphens, such as `valhalla-2`

@@ -162,14 +162,21 @@ fn minecraft_asks_for_its_terms_and_takes_settings_and_a_console() {
     let image = Image::of("minecraft", &["bin/java", "server/server.jar"]);
     expect!["read https://aka.ms/MinecraftEULA and accept it, if you do, by the world's setting eula"]
         .assert_eq(&image.refusal());
-    let name = ("SETTING_NAME", r"Home & back\slash");
-    let image = image.with(&[EULA, name, ("SETTING_DIFFICULTY", "hard")]);
+    let image = image.with(&[EULA, ("SETTING_NAME", "Home & away"), ("SETTING_DIFFICULTY", "hard")]);
     fs::write(image.path("world/server.properties"), "view-distance=8\nmotd=old\n").unwrap();
-    image.lives_twice(
-        "world/level.dat",
-        expect![[r#""#]],
-    );
-    expect![[r#""#]].assert_eq(&image.read("world/server.properties"));
+    image.lives_twice("world/level.dat", expect![[r#"
+        java -Xmx3g -DbundlerRepoDir=/world -jar /server/server.jar --nogui --universe /world --world world --port 4000
+        in /world
+    "#]]);
+    expect![[r#"
+        view-distance=8
+        enable-rcon=true
+        rcon.port=4001
+        rcon.password=0123456789abcdef
+        motd=Home & away
+        difficulty=hard
+    "#]]
+    .assert_eq(&image.read("world/server.properties"));
     let mode = fs::metadata(image.path("world/server.properties")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others can read the password");
 }
@@ -189,8 +196,23 @@ fn bedrock_asks_for_its_terms_and_meets_the_world_by_links() {
         .assert_eq(&image.refusal());
     fs::write(image.path("server/server.properties"), "server-port=19132\nmax-players=10\n").unwrap();
     let image = image.with(&[EULA, ("SETTING_NAME", "Home"), ("SETTING_SEED", "42")]);
-    image.lives_twice("worlds/world/level.dat", expect![[r#""#]]);
-    expect![[r#""#]].assert_eq(&image.read("world/server.properties"));
+    image.lives_twice(
+        "worlds/world/level.dat",
+        expect![[r#"
+        bedrock_server
+        in /world/.server
+    "#]],
+    );
+    expect![[r#"
+        max-players=10
+        server-port=4000
+        server-portv6=4001
+        level-name=world
+        enable-lan-visibility=false
+        server-name=Home
+        level-seed=42
+    "#]]
+    .assert_eq(&image.read("world/server.properties"));
     fs::write(image.path("world/.server/worlds/there"), "").unwrap();
     assert!(image.path("world/worlds/there").exists(), "the server would keep its worlds elsewhere");
     assert!(!image.path("server/worlds").exists());
@@ -200,9 +222,28 @@ fn bedrock_asks_for_its_terms_and_meets_the_world_by_links() {
 fn factorio_makes_a_world_once_and_keeps_its_console_to_itself() {
     let image = Image::of("factorio", &["server/bin/x64/factorio"]);
     let image = image.with(&[("SETTING_NAME", r#"The "best" \o/"#), ("SETTING_PASSWORD", "hunter22")]);
-    image.lives_twice("saves/world.zip", expect![[r#""#]]);
-    expect![[r#""#]].assert_eq(&image.read("world/server-settings.json"));
-    expect![[r#""#]].assert_eq(&image.read("world/config.ini"));
+    image.lives_twice("saves/world.zip", expect![[r#"
+        factorio --config config.ini --port 4000 --start-server /world/saves/world.zip --server-settings server-settings.json --rcon-bind 127.0.0.1:4001 --rcon-password 0123456789abcdef
+        in /world
+    "#]]);
+    expect![[r#"
+        {
+          "name": "The \"best\" \\o/",
+          "game_password": "hunter22",
+          "visibility": { "public": false, "lan": false },
+          "require_user_verification": true,
+          "auto_pause": true,
+          "autosave_interval": 10,
+          "autosave_slots": 3
+        }
+    "#]]
+    .assert_eq(&image.read("world/server-settings.json"));
+    expect![[r#"
+        [path]
+        read-data=/server/data
+        write-data=/world
+    "#]]
+    .assert_eq(&image.read("world/config.ini"));
 }
 
 #[test]
@@ -226,9 +267,18 @@ fn palworld_keeps_its_world_by_a_link_and_the_options_that_people_wrote() {
     let options = "[/Script/Pal.PalGameWorldSettings]\nOptionSettings=(ExpRate=2.000000,ServerName=\"Old, one\",RCONEnabled=False)\n";
     fs::write(config.join("PalWorldSettings.ini"), options).unwrap();
     let image = image.with(&[("SETTING_NAME", "Home"), ("SETTING_PASSWORD", "hunter22")]);
-    image.lives_twice("Saved/SaveGames/0/DORMOUSE00000000000000000000000A/Level.sav", expect![[r#""#]]);
+    image.lives_twice(
+        "Saved/SaveGames/0/DORMOUSE00000000000000000000000A/Level.sav",
+        expect![[r#"
+        PalServer-Linux-Shipping Pal -port=4000 -useperfthreads -NoAsyncLoadingThread
+        in /server
+    "#]],
+    );
     let ini = "world/Saved/Config/LinuxServer/PalWorldSettings.ini";
-    expect![[r#""#]].assert_eq(&image.read(ini));
+    expect![[r#"
+        [/Script/Pal.PalGameWorldSettings]
+        OptionSettings=(ServerName="Home",ServerPassword="hunter22",AdminPassword="0123456789abcdef",RCONEnabled=True,RCONPort=4001,ExpRate=2.000000)
+    "#]].assert_eq(&image.read(ini));
     assert!(image.path("server/Pal/Saved/SaveGames").exists(), "the server would keep its worlds elsewhere");
 }
 
@@ -236,15 +286,29 @@ fn palworld_keeps_its_world_by_a_link_and_the_options_that_people_wrote() {
 fn terraria_keeps_its_password_out_of_its_command_line() {
     let image = Image::of("terraria", &["bin/dotnet", "server/TShock.Server.dll"]);
     let image = image.with(&[("SETTING_PASSWORD", "hunter22"), ("SETTING_SEED", "for the worthy")]);
-    image.lives_twice("worlds/world.wld", expect![[r#""#]]);
+    image.lives_twice("worlds/world.wld", expect![[r#"
+        dotnet /server/TShock.Server.dll -ip 0.0.0.0 -port 4000 -maxplayers 8 -config /world/serverconfig.txt -configpath /world/tshock -logpath /world/tshock/logs -crashdir /world/crashes -worldselectpath /world/worlds -world /world/worlds/world.wld -autocreate 2
+        in /world
+    "#]]);
     assert!(!image.read("record/arguments").contains("hunter22"));
-    expect![[r#""#]].assert_eq(&image.read("world/serverconfig.txt"));
+    expect![[r#"
+        motd=Dormouse
+        password=hunter22
+        seed=for the worthy
+    "#]]
+    .assert_eq(&image.read("world/serverconfig.txt"));
 }
 
 #[test]
 fn teeworlds_is_given_its_settings_and_its_port() {
     let image = Image::of("teeworlds", &["bin/teeworlds-server"]);
-    image.lives_twice("teeworlds.cfg", expect![[r#""#]]);
+    image.lives_twice(
+        "teeworlds.cfg",
+        expect![[r#"
+        teeworlds-server -f /world/teeworlds.cfg sv_port 4000
+        in /world
+    "#]],
+    );
 }
 
 #[test]

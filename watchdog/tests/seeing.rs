@@ -265,7 +265,7 @@ fn minecraft_bedrock() -> Result<()> {
 fn teeworlds() -> Result<()> {
     check(
         "teeworlds",
-        "e2e/fixtures/teeworlds.toml",
+        "games/catalog/teeworlds.toml",
         expect![[r#"
             == players
                0 -- nobody has come yet

@@ -23,7 +23,12 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::processes::{self, Process};
-use crate::{Reach, client::Client};
+use crate::{
+    Reach,
+    choose::{Choosing, Terminal},
+    client::Client,
+    world,
+};
 
 /// The name of the world.
 const WORLD: &str = "check";
@@ -87,13 +92,16 @@ impl Place {
     }
 
     /// Makes the world, which goes to sleep by itself after `most`, should nobody tell it to.
-    pub(super) fn create(&self, entry: &Entry, most: Duration) -> Result<WorldView> {
+    pub(super) fn create(&self, entry: &Entry, most: Duration, choosing: &Choosing) -> Result<WorldView> {
+        let settings = world::settings_of(&self.client, entry.game.id.as_str())?;
+        let settings = choosing.for_new(&settings, &mut Terminal)?;
         let [never_joined_s, last_left_s] = [most.as_secs(); 2];
         let cap_s = most.as_secs() + entry.game.ready.limit.as_secs();
         let timers = serde_json::json!({
             "never_joined_s": never_joined_s, "last_left_s": last_left_s, "warning_s": 0, "cap_s": cap_s,
         });
-        let wish = serde_json::json!({ "name": WORLD, "game": entry.game.id.as_str(), "timers": timers });
+        let game = entry.game.id.as_str();
+        let wish = serde_json::json!({ "name": WORLD, "game": game, "timers": timers, "settings": settings });
         self.post("", &wish)
     }
 

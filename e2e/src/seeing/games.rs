@@ -88,7 +88,7 @@ impl Game {
             Self::OpenTtd => here.join("../games/catalog/openttd.toml"),
             Self::Java => here.join("fixtures/minecraft-java.toml"),
             Self::Bedrock => here.join("fixtures/minecraft-bedrock.toml"),
-            Self::Teeworlds => here.join("fixtures/teeworlds.toml"),
+            Self::Teeworlds => here.join("../games/catalog/teeworlds.toml"),
         }
     }
 }
