@@ -290,8 +290,10 @@ impl Place {
     }
 }
 
+/// Removes all containers. One whose network another has joined is removed only after that, which takes a second turn.
 fn remove_containers(mut podman: Command) -> Result<()> {
-    run(podman.args(["rm", "--all", "--force", "--time", "0"]))
+    podman.args(["rm", "--all", "--force", "--time", "0"]);
+    run(&mut podman).or_else(|_| run(&mut podman))
 }
 
 /// Removes the engines, and their containers, whose process is no more.

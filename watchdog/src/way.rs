@@ -132,10 +132,8 @@ impl Transport for Connection {
 
 /// Returns what a socket's error means: the kernel has two names for a time that is over.
 fn in_time(error: io::Error, timeout: NextTimeout) -> Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(timeout.reason),
-        _ => error.into(),
-    }
+    let is_over = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    if is_over { Error::Timeout(timeout.reason) } else { error.into() }
 }
 
 #[cfg(test)]
