@@ -1,6 +1,10 @@
 //! Runs the simulation for many seeds, or tells the story of one: what `cargo xtask simulate` runs.
 
-#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a program for people, with a clock")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a program for people, with a clock"
+)]
 
 use std::{
     process::ExitCode,
@@ -39,7 +43,11 @@ fn main() -> ExitCode {
 
 fn tell(played: &Played, seed: u64) -> ExitCode {
     played.story.iter().for_each(|line| println!("{line}"));
-    println!("seed {seed}: {} steps, {}", played.steps, played.broken.as_deref().unwrap_or("every law holds"));
+    println!(
+        "seed {seed}: {} steps, {}",
+        played.steps,
+        played.broken.as_deref().unwrap_or("every law holds")
+    );
     if played.broken.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

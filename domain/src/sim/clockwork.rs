@@ -11,6 +11,9 @@ use std::{
 
 use super::outside::Outside;
 
+/// The most steps of a run: an evening takes some ten thousand.
+const MOST_STEPS: u64 = 200_000;
+
 /// Somebody who acts.
 pub(super) type Actor = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -111,12 +114,7 @@ impl Sim {
     }
 
     /// Runs until `until`, or until something is broken or `is_over`, which is looked at once in a minute.
-    pub(super) fn run(
-        &self,
-        stage: &mut Stage,
-        until: u64,
-        mut is_over: impl FnMut(&mut Outside) -> bool,
-    ) {
+    pub(super) fn run(&self, stage: &mut Stage, until: u64, mut is_over: impl FnMut(&mut Outside) -> bool) {
         let mut look = self.now() + 60_000;
         loop {
             let next = {
@@ -180,6 +178,9 @@ impl Sim {
             let mut outside = self.lock();
             outside.clock.steps += 1;
             outside.watch_the_laws();
+            if outside.clock.steps > MOST_STEPS {
+                outside.breaks(|| "it goes round in circles".into());
+            }
             std::mem::take(&mut outside.clock.died)
         };
         if polled.is_ready() || is_dead {

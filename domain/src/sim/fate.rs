@@ -122,7 +122,9 @@ pub(super) async fn players(sim: Sim, task: usize) {
         let what = o.chance.below(6);
         let place = o.tasks[task].place;
         let new = o.new_content();
-        let Some(game) = o.tasks[task].game.as_mut().filter(|g| !g.has_ended && !g.is_stopping) else { return };
+        let Some(game) = o.tasks[task].game.as_mut().filter(|g| !g.has_ended && !g.is_stopping) else {
+            return;
+        };
         if game.is_deaf {
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::{
     clockwork::{Of, Sim},
-    desk::{Desk, DOOR_LIMIT, reaches},
+    desk::{DOOR_LIMIT, Desk, reaches},
     outside::{MINUTE, SECOND, Stored, archive_of},
     watchdog::{LAST_WORD_LIMIT, Watchdog},
 };
@@ -143,7 +143,9 @@ impl Watchdog {
         self.check_time()?;
         match self.desk.orders() {
             Some(Orders::End(_) | Orders::Abandon) => Err("it was called off".into()),
-            Some(Orders::Run { .. } | Orders::Fill | Orders::Stop(_) | Orders::UploadAgain(_)) | None => Ok(()),
+            Some(Orders::Run { .. } | Orders::Fill | Orders::Stop(_) | Orders::UploadAgain(_)) | None => {
+                Ok(())
+            }
         }
     }
 
@@ -188,7 +190,8 @@ impl Watchdog {
             Of::Task(self.task),
             u64::MAX,
             Box::pin(async move {
-                let made = upload(&sim, task, content, &desk, |_, desk| desk.lock().report.stopping.is_some());
+                let made =
+                    upload(&sim, task, content, &desk, |_, desk| desk.lock().report.stopping.is_some());
                 let made = made.await;
                 if desk.lock().report.stopping.is_none() {
                     desk.update(&sim, task, |report| report.backup = Some((wish, made)));
@@ -267,6 +270,8 @@ fn put(sim: &Sim, task: usize, id: &ArchiveId, content: u64) -> bool {
         Some(stored) => (stored.content, stored.is_whole) = (content, is_whole),
         None => o.archives.push(Stored { place, id: id.clone(), content, is_whole, is_sealed: false }),
     }
-    o.say(|_| format!("archive {id} is received, content {content}{}", if is_whole { "" } else { ", broken" }));
+    o.say(|_| {
+        format!("archive {id} is received, content {content}{}", if is_whole { "" } else { ", broken" })
+    });
     trouble != Some(2)
 }

@@ -83,8 +83,17 @@ impl Outside {
         let of = &self.tasks[task];
         let cap = millis(of.order.timers.cap);
         let all = [
-            LAUNCH_LIMIT, CLAIM_LIMIT, FILL_LIMIT, READY_LIMIT, CAP_MARGIN, HEED_LIMIT, SAVE_LIMIT,
-            ARCHIVE_LIMIT, CHECK_LIMIT, FILL_LIMIT, END_LIMIT,
+            LAUNCH_LIMIT,
+            CLAIM_LIMIT,
+            FILL_LIMIT,
+            READY_LIMIT,
+            CAP_MARGIN,
+            HEED_LIMIT,
+            SAVE_LIMIT,
+            ARCHIVE_LIMIT,
+            CHECK_LIMIT,
+            FILL_LIMIT,
+            END_LIMIT,
         ];
         let most = cap + millis(all.iter().sum()) + SWEPT_WITHIN;
         let id = &of.id;
@@ -137,7 +146,9 @@ impl Outside {
             | StopWhy::Reclaimed => return,
         };
         let id = of.id.clone();
-        if since.is_some_and(|since| now + 15_000 < since + millis(limit)) {
+        // Who was never seen has reset no timer (`docs/decisions/0006-unknown-pauses.md`).
+        let was_seen = self.weather.blind == 0 || task.is_multiple_of(2);
+        if was_seen && since.is_some_and(|since| now + 15_000 < since + millis(limit)) {
             return self.breaks(|| format!("{id} goes to sleep too soon after the last player ({why:?})"));
         }
         let kept = self.places[of.place].kept;
@@ -155,6 +166,17 @@ impl Outside {
         let saved = place.map(|place| self.places[place].record.generation);
         if saved.is_none_or(|saved| saved < order.generation) {
             self.breaks(|| format!("launch {} is asked for before it is saved", order.generation));
+        }
+    }
+
+    /// The runtime is about to start another task.
+    pub(super) fn law_of_single_tasks(&mut self, order: &LaunchOrder) {
+        let is_it = |t: &&super::outside::Task| {
+            t.gone.is_none() && t.order.world == order.world && t.order.generation == order.generation
+        };
+        if let Some(task) = self.tasks.iter().find(is_it) {
+            let law = format!("a second task for the launch of {}", task.id);
+            self.breaks(|| law);
         }
     }
 
@@ -185,7 +207,10 @@ impl Outside {
             self.archive(place, &kept.archive.id)
                 .is_some_and(|stored| stored.is_whole && stored.content == content)
         });
-        if !is_safe {
+        // What somebody sent is where it was sent to until the world is known to hold it.
+        let is_sent =
+            self.inboxes.iter().any(|(_, import, sent)| *sent == content && !self.discarded.contains(import));
+        if !is_safe && !is_sent {
             self.breaks(|| format!("content {content} of {id} is {how} and is in no checked archive"));
         }
     }
@@ -253,9 +278,8 @@ impl Outside {
             (_, Some(same)) if archived.is_none() => {
                 self.breaks(|| format!("{id} relies on archive {same}, which is not there"));
             }
-            (Storage::Directory, Some(same)) if archived != Some(content) => self.breaks(|| {
-                format!("archive {same} of {id} holds {archived:?}, and its directory {content}")
-            }),
+            (Storage::Directory, Some(same)) if archived != Some(content) => self
+                .breaks(|| format!("archive {same} of {id} holds {archived:?}, and its directory {content}")),
             (Storage::Archive, None) if is_cleared => {
                 self.breaks(|| format!("{id} lives in its archive, and nobody knows in which"));
             }
@@ -276,7 +300,9 @@ impl Outside {
             Outcome::Done(Errand::Restore(wanted), _) => {
                 let wanted = self.archive(place, wanted).map(|stored| stored.content);
                 if wanted != content {
-                    self.breaks(|| format!("{id} holds {content:?} and not what was to be restored, {wanted:?}"));
+                    self.breaks(|| {
+                        format!("{id} holds {content:?} and not what was to be restored, {wanted:?}")
+                    });
                 }
             }
             Outcome::Done(Errand::Import(wanted), _) => {

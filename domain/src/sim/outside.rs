@@ -151,7 +151,9 @@ pub(super) struct Outside {
     pub(super) broken: Option<String>,
     pub(super) story: Option<Vec<String>>,
     pub(super) tally: [u64; 6],
-    /// Nobody presses a button any more, and players leave.
+    /// Nobody presses a button any more.
+    pub(super) is_night: bool,
+    /// Players leave.
     pub(super) is_over: bool,
     contents: u64,
     names: u64,
@@ -174,6 +176,7 @@ impl Outside {
             broken: None,
             story: story.then(Vec::new),
             tally: [0; 6],
+            is_night: false,
             is_over: false,
             contents: 0,
             names: 0,

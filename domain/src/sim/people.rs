@@ -36,12 +36,13 @@ pub(super) const PEOPLE: [Somebody; 3] = [
 ];
 
 /// The timers of the simulation's games: short ones, so that much happens in an evening.
-pub(super) const TIMERS: Timers = Timers {
-    never_joined: Duration::from_secs(4 * 60),
-    last_left: Duration::from_secs(3 * 60),
-    warning: Duration::from_secs(60),
-    cap: Duration::from_secs(40 * 60),
-    ..Timers::DEFAULT
+pub(super) const TIMERS: Timers = {
+    let mut timers = Timers::DEFAULT;
+    timers.never_joined = Duration::from_secs(4 * 60);
+    timers.last_left = Duration::from_secs(3 * 60);
+    timers.warning = Duration::from_secs(60);
+    timers.cap = Duration::from_secs(40 * 60);
+    timers
 };
 
 /// Presses buttons until the evening is over.
@@ -51,7 +52,7 @@ pub(super) async fn lives(sim: Sim, who: Somebody) {
         sim.sleep(wait).await;
         let (command, twice) = {
             let mut o = sim.lock();
-            if o.is_over {
+            if o.is_night {
                 return;
             }
             let Some(command) = wish(&mut o, &who) else { continue };
@@ -104,7 +105,13 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
             let storage = [Storage::Directory, Storage::Archive][o.chance.below(2) as usize];
             let newest = [None, Some(1)][o.chance.below(2) as usize];
             let none = newest.map(|_| 0);
-            let care = CareChoices { storage: Some(storage), newest, daily: none, weekly: none, ..CareChoices::default() };
+            let care = CareChoices {
+                storage: Some(storage),
+                newest,
+                daily: none,
+                weekly: none,
+                ..CareChoices::default()
+            };
             Command::Settings(Settings { name, timers: TimerChoices::default(), care })
         }
         17 => Command::Delete(Delete { name, typed: "another".into() }),
@@ -118,11 +125,7 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
 }
 
 /// Asks the front door for something, and holds it to its answer.
-pub(super) async fn press(
-    sim: &Sim,
-    who: &Somebody,
-    command: Command,
-) -> Option<Result<Reply, Problem>> {
+pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option<Result<Reply, Problem>> {
     let (driver, context) = {
         let mut o = sim.lock();
         o.tally[2] += 1;
@@ -140,13 +143,14 @@ pub(super) async fn press(
             fresh_id: WorldId::parse(&id).ok()?,
         };
         if let Command::Stop(name) = &command {
-            let is_it = |p: &&mut super::outside::Place| p.record.name == *name && p.record.guild == context.guild;
+            let is_it =
+                |p: &&mut super::outside::Place| p.record.name == *name && p.record.guild == context.guild;
             let now = o.clock.now;
             o.places.iter_mut().filter(is_it).for_each(|place| place.stop_pressed = Some(now));
         }
         (o.driver.clone()?, context)
     };
-    let asked = command.clone();
+    let (asked, by) = (command.clone(), Asked { by: context.by.clone(), at: context.now });
     let run = async move { commands::run(asked, &context, &driver).await };
     let answer = sim.ask(PATIENCE, DOOR_LIMIT, run).await;
     let mut o = sim.lock();
@@ -156,26 +160,33 @@ pub(super) async fn press(
         None => o.say(|_| format!("    {} gets no answer", who.name)),
         Some(Ok(_)) => {}
     }
-    o.hold_to(&command, answer.as_ref()?.as_ref().ok()?);
+    o.hold_to(&command, answer.as_ref()?.as_ref().ok()?, &by);
     drop(o);
     answer
 }
 
 fn shown(command: &Command) -> String {
-    match command {
-        Command::Start(name) => format!("start {name}"),
-        Command::Stop(name) => format!("stop {name}"),
-        Command::Keep(keep) => format!("keep {} for {} s", keep.name, keep.length.as_secs()),
-        Command::Backup(name) => format!("backup {name}"),
-        Command::Restore(restore) => format!("restore {} from {}", restore.name, restore.archive),
-        Command::Delete(delete) => format!("delete {}, typed `{}`", delete.name, delete.typed),
-        other => format!("{other:?}"),
-    }
+    let words = [
+        if let Command::Start(name) = command { Some(format!("start {name}")) } else { None },
+        if let Command::Stop(name) = command { Some(format!("stop {name}")) } else { None },
+        if let Command::Backup(name) = command { Some(format!("backup {name}")) } else { None },
+        if let Command::Keep(Keep { name, length }) = command {
+            Some(format!("keep {name} for {} s", length.as_secs()))
+        } else {
+            None
+        },
+        if let Command::Delete(Delete { name, typed }) = command {
+            Some(format!("delete {name}, typed `{typed}`"))
+        } else {
+            None
+        },
+    ];
+    words.into_iter().flatten().next().unwrap_or_else(|| format!("{command:?}"))
 }
 
 impl Outside {
     /// Holds the control plane to what it has answered.
-    fn hold_to(&mut self, command: &Command, reply: &Reply) {
+    fn hold_to(&mut self, command: &Command, reply: &Reply, asked: &Asked) {
         let now = self.clock.now;
         match (command, reply) {
             (Command::Keep(_), Reply::World { world, .. }) => match &world.state {
@@ -192,15 +203,16 @@ impl Outside {
                 | State::Ending { .. }
                 | State::Deleting { .. }
                 | State::Deleted { .. } => {
-                    self.breaks(|| format!("somebody was told that {} is kept awake, and it is not", world.id));
+                    self.breaks(|| {
+                        format!("somebody was told that {} is kept awake, and it is not", world.id)
+                    });
                 }
             },
             (Command::Start(_), Reply::World { world, .. }) => {
                 let due = match &world.state {
                     State::Starting { .. } | State::Awake { .. } => world.generation,
-                    State::Stopping { then: Then::Start(_), .. } | State::Ending { then: Then::Start(_), .. } => {
-                        world.generation.next()
-                    }
+                    State::Stopping { then: Then::Start(_), .. }
+                    | State::Ending { then: Then::Start(_), .. } => world.generation.next(),
                     State::Stopping { .. }
                     | State::Ending { .. }
                     | State::Asleep
@@ -217,29 +229,35 @@ impl Outside {
                     }
                 }
             }
+            (Command::Stop(_), Reply::World { world, .. }) => {
+                let Some(place) = self.place_of(&world.id) else { return };
+                let record = &self.places[place].record;
+                let goes_on = match &record.state {
+                    State::Starting { .. } | State::Awake { .. } => record.generation == world.generation,
+                    State::Asleep
+                    | State::Stopping { .. }
+                    | State::Ending { .. }
+                    | State::Deleting { .. }
+                    | State::Deleted { .. } => false,
+                };
+                if goes_on {
+                    self.breaks(|| format!("a stop of {} was answered and not done", world.id));
+                }
+            }
             (Command::Delete(Delete { name, typed }), Reply::Deleted { world, .. }) => {
-                let was_going = world.deleted_by_another(typed);
-                if name.as_str() != typed && !was_going {
+                let deleted_by_this = match &world.state {
+                    State::Deleting { asked: by, .. } | State::Deleted { asked: by, .. } => by == asked,
+                    State::Asleep
+                    | State::Starting { .. }
+                    | State::Awake { .. }
+                    | State::Stopping { .. }
+                    | State::Ending { .. } => false,
+                };
+                if name.as_str() != typed && deleted_by_this {
                     self.breaks(|| format!("{name} is deleted though its name was not typed"));
                 }
             }
             _ => {}
-        }
-    }
-}
-
-impl World {
-    /// Tells whether somebody else's wish has deleted it: then what is typed does not count.
-    fn deleted_by_another(&self, _typed: &str) -> bool {
-        match &self.state {
-            State::Deleting { asked, .. } | State::Deleted { asked, .. } => {
-                self.talk.told.is_some() && asked.at != self.created.at
-            }
-            State::Asleep
-            | State::Starting { .. }
-            | State::Awake { .. }
-            | State::Stopping { .. }
-            | State::Ending { .. } => false,
         }
     }
 }

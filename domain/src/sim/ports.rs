@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     clockwork::{Of, Sim},
-    outside::{Dir, MINUTE, Outside, Place, SECOND, Task, since},
+    outside::{Dir, MINUTE, Outside, Place, SECOND, Task, at, since},
 };
 use crate::{
     access::Rules,
@@ -18,6 +18,7 @@ use crate::{
     game,
     ports::*,
     talk::CardId,
+    vault::Storage,
     words,
     world::*,
 };
@@ -131,7 +132,7 @@ impl Outside {
         self.law_of_records(place, world);
         let (was, is) = (words::state(&self.places[place].record), words::state(world));
         if was != is || self.places[place].record.last != world.last {
-            let now = super::outside::at(self.clock.now);
+            let now = at(self.clock.now);
             self.say(|o| format!("{} is {}", o.places[place].id, words::status(world, None, now)));
         }
         let now = self.clock.now;
@@ -163,6 +164,7 @@ impl Outside {
         if let Some(task) = self.tasks.iter().find(is_it) {
             return Ok(task.id.clone());
         }
+        self.law_of_single_tasks(order);
         let rate = self.weather.runtime;
         if rate > 0 && self.chance.one_in(rate * 4) {
             return Err(LaunchError::Refused("no capacity".into()));
@@ -231,7 +233,11 @@ impl Outside {
         let record = &self.places[place].record;
         let lives = record.vault.same_as.as_ref().and_then(|id| self.archive(place, id)).map(|a| a.content);
         let of = &mut self.places[place];
-        of.erased = if of.dir.is_cleared { lives } else { Some(of.dir.content) };
+        // What was put there by a launch that could not say so any more is not what the world is.
+        of.erased = match of.record.vault.lives {
+            Storage::Archive => lives,
+            Storage::Directory => Some(of.dir.content),
+        };
         of.dir = Dir::default();
         Ok(())
     }
@@ -270,6 +276,12 @@ async fn deliver(sim: Sim, look: Look, delay: u64) {
         }
         sim.sleep(COMES_AGAIN).await;
     }
+}
+
+/// Lets a launch that nobody waits for any more take effect after a while.
+async fn launch_late(sim: Sim, order: LaunchOrder, delay: u64) {
+    sim.sleep(delay).await;
+    let _ = sim.lock().launch(&sim, &order);
 }
 
 /// Sweeps every minute.
@@ -391,7 +403,17 @@ impl Queue for Sim {
 #[async_trait]
 impl Runtime for Sim {
     async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        let takes = self.lock().chance.millis(200, 12 * SECOND);
+        let takes = {
+            let mut o = self.lock();
+            let rate = o.weather.runtime;
+            if rate > 0 && o.chance.one_in(rate) {
+                let delay = o.chance.millis(SECOND, 15 * MINUTE);
+                let late = launch_late(self.clone(), order.clone(), delay);
+                o.clock.begin(Of::All, u64::MAX, Box::pin(late));
+                return Err(Unavailable("the request is on its way".into()).into());
+            }
+            o.chance.millis(200, 12 * SECOND)
+        };
         let launched = self.call(Call::Runtime, |o| o.launch(self, order)).await?;
         self.sleep(takes).await;
         launched
@@ -460,9 +482,8 @@ impl ArchiveStore for Sim {
     }
 
     async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
-        let known = self.call(Call::Archive, |o| {
-            o.place_of(world).is_some_and(|place| o.archive(place, id).is_some())
-        });
+        let known = self
+            .call(Call::Archive, |o| o.place_of(world).is_some_and(|place| o.archive(place, id).is_some()));
         if known.await? { Ok(Link { url: format!("sim://{id}"), expires }) } else { Err(LinkError::NotFound) }
     }
 

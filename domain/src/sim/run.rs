@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     commands::Command,
-    effect, game::{self, Protocol},
+    effect,
+    game::{self, Protocol},
     lifecycle::{NewWorld, create},
     ports::Store,
     talk,
@@ -106,7 +107,7 @@ fn evening(sim: &Sim, stage: &mut Stage) {
     {
         let mut o = sim.lock();
         o.say(|_| "the weather clears, and people go to bed".into());
-        (o.weather, o.is_over) = (Weather::default(), true);
+        (o.weather, o.is_night, o.is_over) = (Weather::default(), true, true);
     }
     rest(sim, stage);
     let places = sim.lock().places.len();
@@ -119,7 +120,9 @@ fn evening(sim: &Sim, stage: &mut Stage) {
 
 fn make_worlds(sim: &Sim, stage: &mut Stage) {
     let weather = std::mem::take(&mut sim.lock().weather);
-    for (n, (name, guild)) in [("alfheim", "g1"), ("midgard", "g1"), ("alfheim", "g2")].into_iter().enumerate() {
+    for (n, (name, guild)) in
+        [("alfheim", "g1"), ("midgard", "g1"), ("alfheim", "g2")].into_iter().enumerate()
+    {
         let storage = if sim.lock().chance.one_in(3) { Storage::Archive } else { Storage::Directory };
         let Some(world) = new_world(n, name, guild, storage) else { continue };
         let own = sim.clone();

@@ -16,12 +16,13 @@ pub fn shrink(first: &Played, most: u32) -> Vec<u32> {
             let mut duller = best.clone();
             duller[begin..end].fill(0);
             let is_dull = duller == best;
-            let found = [Some(shorter), (!is_dull).then_some(duller)].into_iter().flatten().find_map(|choices| {
-                left = left.saturating_sub(1);
-                let again = replay(choices, Telling::Brief);
-                let same = again.broken.as_deref().map(kind) == Some(law.clone());
-                same.then_some(again.choices)
-            });
+            let found =
+                [Some(shorter), (!is_dull).then_some(duller)].into_iter().flatten().find_map(|choices| {
+                    left = left.saturating_sub(1);
+                    let again = replay(choices, Telling::Brief);
+                    let same = again.broken.as_deref().map(kind) == Some(law.clone());
+                    same.then_some(again.choices)
+                });
             match found {
                 Some(choices) if weight(&choices) < weight(&best) => best = choices,
                 Some(_) | None => begin = end,

@@ -259,8 +259,7 @@ impl Watchdog {
             let (players, listening, now) = self.look();
             let held = if self.desk.lock().keep_until > now { Held::Yes } else { Held::No };
             let at = std::time::Duration::from_millis(now - ready);
-            let verdict =
-                watch.sample(&Sample { at, players: players.clone(), listening, held }, &timers);
+            let verdict = watch.sample(&Sample { at, players: players.clone(), listening, held }, &timers);
             self.tell(&players, &verdict);
             match verdict {
                 Verdict::Stop(why @ (StopWhy::LastLeft | StopWhy::NeverJoined)) => {
@@ -292,8 +291,9 @@ impl Watchdog {
     fn look(&mut self) -> (Evidence, Listening, u64) {
         let mut o = self.sim.lock();
         let now = o.clock.now;
-        // What was not watched was not seen.
-        if now > self.looked_at + 15 * SECOND {
+        // What was not watched was not seen. Connections are there to be looked at all the same.
+        let (has_connections, is_dark) = (self.task.is_multiple_of(3), !self.task.is_multiple_of(2));
+        if now > self.looked_at + 15 * SECOND && !has_connections {
             self.seeing_since = Some(now);
         }
         self.looked_at = now;
@@ -306,7 +306,11 @@ impl Watchdog {
         let unknown = |why: &str| Evidence::Unknown(why.into());
         let count = Evidence::count(game.players);
         let peers = if blind || (is_early && game.players == 0) { unknown("not seen") } else { count };
-        let rate = if game.players > 0 { Evidence::Players(1) } else { unknown("not counted") };
+        let rate = if game.players > 0 && !(blind && is_dark) {
+            Evidence::Players(1)
+        } else {
+            unknown("not counted")
+        };
         let sighting = |source, evidence| Sighting { source, protocol: Protocol::Udp, evidence };
         let sightings = [sighting(Source::PacketPeers, peers), sighting(Source::DatagramRate, rate)];
         let listening = if game.is_deaf { Listening::No } else { Listening::Yes };
@@ -320,9 +324,13 @@ impl Watchdog {
             Verdict::Keep => None,
         };
         let seen = Some((players.clone(), left));
-        let is_news = self.desk.lock().report.seen.as_ref().is_none_or(|(before, was_left)| {
-            before != players || was_left.is_some() != left.is_some()
-        });
+        let is_news = self
+            .desk
+            .lock()
+            .report
+            .seen
+            .as_ref()
+            .is_none_or(|(before, was_left)| before != players || was_left.is_some() != left.is_some());
         if is_news {
             self.say(|report| report.seen = seen);
         } else {
@@ -416,6 +424,7 @@ impl Watchdog {
         while self.sim.now() < deadline
             && !matches!(self.desk.orders(), Some(Orders::End(_) | Orders::Abandon))
         {
+            let _ = self.leaving();
             self.glance(deadline, |_| false).await;
         }
     }
