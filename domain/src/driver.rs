@@ -239,7 +239,8 @@ impl Driver {
             Effect::Erase => self.runtime.erase(&world.id).await.map(|()| Some(Event::Erased)),
             Effect::Tell(notice) => {
                 let card = self.chat.tell(world, &notice).await?;
-                Ok(Some(Event::Told { told: told(world, &notice), card }))
+                let instead_of = world.talk.told.clone();
+                Ok(Some(Event::Told { told: told(world, &notice), card, instead_of }))
             }
             Effect::Remove(litter) => {
                 match &litter {

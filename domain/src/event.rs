@@ -81,6 +81,8 @@ pub enum Event {
         told: Told,
         /// The card that shows it, if there is one.
         card: Option<CardId>,
+        /// What was on record as told last when they were.
+        instead_of: Option<Told>,
     },
     /// A person wants it gone.
     Delete {

@@ -155,7 +155,7 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Downloaded { link } => Ok(World { vault: world.vault.followed(&link), ..world.clone() }),
         Event::Follow(follower) => Ok(World { talk: world.talk.followed_by(follower, now), ..world.clone() }),
         Event::Place(place) => Ok(placed(world, place)),
-        Event::Told { told, card } => Ok(told_of(world, told, card)),
+        Event::Told { told, card, instead_of } => Ok(told_of(world, told, card, instead_of.as_ref())),
         Event::Delete { by, typed } => delete(world, Asked { by, at: now }, &typed),
         Event::Launched { task, .. } => Ok(launched(world, task, now)),
         Event::LaunchRefused { why, .. } => Ok(launch_refused(world, why, now)),
@@ -398,8 +398,12 @@ fn placed(world: &World, place: Place) -> World {
     World { talk: Talk { place, ..world.talk.clone() }, ..world.clone() }
 }
 
-fn told_of(world: &World, told: Told, card: Option<CardId>) -> World {
-    World { talk: Talk { told: Some(told), card, ..world.talk.clone() }, ..world.clone() }
+/// Takes note of what people were told. If somebody else has told them something meanwhile, nobody knows which of the two
+/// they see: they are told again.
+fn told_of(world: &World, told: Told, card: Option<CardId>, instead_of: Option<&Told>) -> World {
+    let known = world.talk.told.as_ref();
+    let told = (known == instead_of || known == Some(&told)).then_some(told);
+    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }
 }
 
 fn delete(world: &World, asked: Asked, typed: &str) -> Result<World, Refusal> {

@@ -108,6 +108,25 @@ async fn a_worker_that_pauses_before_it_tells_says_what_was_true_when_it_looked(
     .assert_eq(&memory.lock().told.join("\n"));
 }
 
+/// Found by the simulation (seed 2033): of two workers that told at the same time, the one that told first took note last,
+/// and what was not so any more stayed on the card for good.
+#[tokio::test]
+async fn regression_what_two_workers_told_at_once_is_told_again() {
+    let (memory, driver) = outside("claimed").await;
+    run_task(&memory, "t1", "w1", 1);
+    happen(&driver, "90 ready").await;
+    let (slow, awake) = (slow(&memory, &driver), id());
+    let mut early = Box::pin(slow.look(&awake, at(91)));
+    assert_eq!(advance(&mut early, 2), None, "it is about to tell that the world is awake");
+    happen(&driver, "92 seen 0 120").await;
+    let mut late = Box::pin(slow.look(&awake, at(93)));
+    assert_eq!(advance(&mut late, 3), None, "it has told the warning, and not yet taken note");
+    assert_eq!((early.await, late.await), (Ok(()), Ok(())));
+    memory.work(&driver, at(94)).await;
+    let told = memory.lock().told.clone();
+    assert_eq!(told.last(), told.iter().find(|told| told.contains("nobody is on")), "{told:?}");
+}
+
 // Ports that fail, or say that they did.
 
 #[tokio::test]

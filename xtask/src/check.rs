@@ -6,6 +6,7 @@ use crate::{
     build,
     ground::{Ground, path_with},
     install,
+    mutants::{self, Mutants},
     shell::{command, root, run, run_command},
 };
 
@@ -45,6 +46,7 @@ pub(crate) fn test() -> Result<()> {
     infrastructure()?;
     emulators::install()?;
     run("cargo", &["test", "--workspace", "--exclude", "e2e", "--locked"])?;
+    mutants::kill(&Mutants::default())?;
     run("cargo", &["test", "-p", "e2e", "--lib", "--locked"])?;
     end_to_end()
 }

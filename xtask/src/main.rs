@@ -21,6 +21,10 @@ mod cloud;
 
 mod bench;
 
+mod simulate;
+
+mod mutants;
+
 mod install;
 
 mod ground;
@@ -52,6 +56,10 @@ enum Command {
     Deploy(deploy::Deploy),
     /// Take Dormouse down, and keep the worlds and their archives
     Destroy(destroy::Destroy),
+    /// Play evenings in bad weather, seed by seed, and see that no law is broken
+    Simulate(simulate::Simulate),
+    /// Break each rule on purpose, and see that the simulation notices
+    Mutants(mutants::Mutants),
     /// Measure what things cost, and write it into docs/performance.md
     Bench(bench::Bench),
 }
@@ -66,6 +74,8 @@ fn main() -> ExitCode {
         Command::Build(build) => ground().and_then(|ground| build::build(&ground, &build)),
         Command::Deploy(deploy) => ground().and_then(|ground| deploy::deploy(&ground, &deploy)),
         Command::Destroy(destroy) => ground().and_then(|ground| destroy::destroy(&ground, &destroy)),
+        Command::Simulate(wanted) => simulate::simulate(&wanted),
+        Command::Mutants(mutants) => mutants::kill(&mutants),
         Command::Bench(bench) => bench::measure(&bench),
     };
     match done {

@@ -3,6 +3,30 @@
 //! They keep the promises of [`crate::ports`] (the contracts in `adapters` hold them to it) and can be told to fail: a
 //! [`Fault`] makes the next call of one port report failure, before or after it took effect.
 
+pub mod run;
+
+pub mod shrink;
+
+mod chance;
+
+mod clockwork;
+
+mod outside;
+
+mod laws;
+
+mod ports;
+
+mod fate;
+
+mod desk;
+
+mod watchdog;
+
+mod keeping;
+
+mod people;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

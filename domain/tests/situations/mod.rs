@@ -186,6 +186,7 @@ pub(crate) fn event(text: &str, world: &World) -> Event {
         ["told"] => Event::Told {
             told: Told { generation, sentence: "so it is".into() },
             card: CardId::parse("card").ok(),
+            instead_of: world.talk.told.clone(),
         },
         ["delete", by, typed] => Event::Delete { by: person(by), typed: typed.into() },
         ["launched"] => Event::Launched { generation, task: task() },

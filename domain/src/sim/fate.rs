@@ -1,0 +1,157 @@
+//! What happens to tasks and games without anybody wanting it, and the players, who come and go.
+
+use super::{
+    clockwork::{Of, Sim},
+    outside::{MINUTE, Outside, SECOND},
+    watchdog,
+};
+use crate::event::Gone;
+
+/// How long a task has between SIGTERM and SIGKILL.
+const TERM: u64 = 120 * SECOND;
+
+/// Brings a task up that the runtime has accepted.
+pub(super) async fn task(sim: Sim, task: usize) {
+    let (boot, never) = {
+        let mut o = sim.lock();
+        let rate = o.weather.runtime;
+        (o.chance.millis(10 * SECOND, 90 * SECOND), rate > 0 && o.chance.one_in(rate))
+    };
+    sim.sleep(boot).await;
+    if never {
+        // It is placed nowhere, or its image is not to be had.
+        sim.sleep(10 * MINUTE).await;
+        return sim.lock().end_task(task, Gone::Crashed("its image cannot be had".into()));
+    }
+    let mut o = sim.lock();
+    if o.tasks[task].sigterm.is_some() {
+        return o.end_task(task, Gone::Exited);
+    }
+    o.clock.begin(Of::Task(task), u64::MAX, Box::pin(watchdog::watchdog(sim.clone(), task)));
+}
+
+/// Kills a task that was told to end, when its time is over.
+pub(super) async fn killed(sim: Sim, task: usize) {
+    sim.sleep(TERM).await;
+    sim.lock().end_task(task, Gone::Exited);
+}
+
+/// Strikes now and then.
+pub(super) async fn strikes(sim: Sim) {
+    loop {
+        let wait = {
+            let mut o = sim.lock();
+            let every = o.weather.fate;
+            if every == 0 { return } else { o.chance.millis(every / 2, every * 3 / 2) }
+        };
+        sim.sleep(wait).await;
+        let mut o = sim.lock();
+        if o.weather.fate == 0 {
+            return;
+        }
+        let there: Vec<_> = (0..o.tasks.len()).filter(|task| !o.is_gone(*task)).collect();
+        if !there.is_empty() {
+            let task = there[o.chance.below(u32::try_from(there.len()).unwrap_or(1)) as usize];
+            strike(&sim, &mut o, task);
+        }
+    }
+}
+
+fn strike(sim: &Sim, o: &mut Outside, task: usize) {
+    let (now, long) = (o.clock.now, o.chance.millis(10 * SECOND, 8 * MINUTE));
+    let deed = o.chance.below(9);
+    o.tally[1] += 1;
+    if deed > 0 {
+        o.tasks[task].was_hurt = true;
+    }
+    let id = o.tasks[task].id.clone();
+    match deed {
+        1 => {
+            o.say(|_| format!("the watchdog of {id} stands still for {} s", long / 1000));
+            o.tasks[task].paused_until = Some(now + long);
+        }
+        2 => {
+            o.say(|_| format!("the network of {id} is cut for {} s", long / 1000));
+            o.tasks[task].cut_until = now + long;
+        }
+        3 => {
+            o.say(|_| format!("the host takes {id} back"));
+            o.tasks[task].excuse = Some("reclaimed");
+            o.clock.begin(Of::All, u64::MAX, Box::pin(killed(sim.clone(), task)));
+            o.term(task);
+        }
+        4 | 5 => {
+            o.tasks[task].excuse = Some("broke down");
+            let how = if deed == 4 { Gone::OutOfMemory } else { Gone::Crashed("its host is gone".into()) };
+            o.end_task(task, how);
+        }
+        6 => {
+            o.tasks[task].excuse = Some("its game crashed");
+            if o.tasks[task].game.is_some() {
+                o.say(|_| format!("the game of {id} crashes"));
+                o.players_go(task, "the game crashed");
+                if let Some(game) = &mut o.tasks[task].game {
+                    game.has_ended = true;
+                }
+                o.rouse(task);
+            }
+        }
+        7 => {
+            o.tasks[task].excuse = Some("its game hangs");
+            o.players_go(task, "the game hangs");
+            if let Some(game) = &mut o.tasks[task].game {
+                (game.is_deaf, game.ignores_signal) = (true, true);
+            }
+        }
+        8 => {
+            o.say(|_| format!("the watchdog of {id} hangs for good"));
+            o.tasks[task].excuse = Some("hangs");
+            o.tasks[task].paused_until = Some(u64::MAX);
+        }
+        _ => {}
+    }
+}
+
+/// Plays for as long as the game lets anybody in.
+pub(super) async fn players(sim: Sim, task: usize) {
+    loop {
+        let wait = sim.lock().chance.millis(10 * SECOND, 5 * MINUTE);
+        sim.sleep(wait).await;
+        let mut o = sim.lock();
+        let (now, is_over) = (o.clock.now, o.is_over);
+        let what = o.chance.below(6);
+        let place = o.tasks[task].place;
+        let new = o.new_content();
+        let Some(game) = o.tasks[task].game.as_mut().filter(|g| !g.has_ended && !g.is_stopping) else {
+            return;
+        };
+        if game.is_deaf {
+            return;
+        }
+        if game.players > 0 {
+            (game.memory, game.was_played) = (new, true);
+        }
+        match what {
+            _ if is_over => {
+                (game.left_at, game.players) = (game.left_at.filter(|_| game.players == 0).or(Some(now)), 0);
+            }
+            1 | 2 if game.players < 3 => {
+                game.players += 1;
+                o.say(|o| format!("somebody joins {}", o.places[place].id));
+            }
+            3 | 4 if game.players > 0 => {
+                game.players -= 1;
+                if game.players == 0 {
+                    game.left_at = Some(now);
+                }
+                o.say(|o| format!("somebody leaves {}", o.places[place].id));
+            }
+            5 => {
+                let memory = game.memory;
+                o.places[place].dir.content = memory;
+                o.say(|o| format!("the game saves {} by itself", o.places[place].id));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The people of two guilds, who press every button, often twice, and what they may count on when they get an answer.
+
+use std::time::Duration;
+
+use super::{
+    clockwork::{Of, Sim},
+    desk::DOOR_LIMIT,
+    outside::{MINUTE, Outside, SECOND, since},
+};
+use crate::{
+    access::Asker,
+    commands::{
+        self, Command, Context, Problem, Reply, create::Create, delete::Delete, export::Export,
+        import::Import, keep::Keep, restore::Restore, settings::Settings,
+    },
+    idle::{TimerChoices, Timers},
+    talk::{Follower, Place, ReplyId},
+    vault::{CareChoices, Storage},
+    world::*,
+};
+
+/// How long somebody waits for an answer: then the chat says that there is none.
+const PATIENCE: u64 = 3 * SECOND;
+
+/// One of the people.
+#[derive(Debug, Clone)]
+pub(super) struct Somebody {
+    pub(super) name: &'static str,
+    pub(super) guild: &'static str,
+}
+
+pub(super) const PEOPLE: [Somebody; 3] = [
+    Somebody { name: "ann", guild: "g1" },
+    Somebody { name: "bob", guild: "g1" },
+    Somebody { name: "cyd", guild: "g2" },
+];
+
+/// The timers of the simulation's games: short ones, so that much happens in an evening.
+pub(super) const TIMERS: Timers = {
+    let mut timers = Timers::DEFAULT;
+    timers.never_joined = Duration::from_secs(4 * 60);
+    timers.last_left = Duration::from_secs(3 * 60);
+    timers.warning = Duration::from_secs(60);
+    timers.cap = Duration::from_secs(40 * 60);
+    timers
+};
+
+/// Presses buttons until the evening is over.
+pub(super) async fn lives(sim: Sim, who: Somebody) {
+    loop {
+        let wait = sim.lock().chance.millis(20 * SECOND, 12 * MINUTE);
+        sim.sleep(wait).await;
+        let (command, twice) = {
+            let mut o = sim.lock();
+            if o.is_night {
+                return;
+            }
+            let Some(command) = wish(&mut o, &who) else { continue };
+            (command, o.chance.one_in(3))
+        };
+        if twice {
+            let (sim, who, command) = (sim.clone(), who.clone(), command.clone());
+            sim.clone().begin(Of::All, MINUTE, async move { _ = press(&sim, &who, command).await });
+        }
+        if let Some(Ok(Reply::Inbox(inbox))) = press(&sim, &who, command).await {
+            sim.sleep(20 * SECOND).await;
+            {
+                let mut o = sim.lock();
+                let content = o.new_content();
+                let of = |place: &super::outside::Place| {
+                    place.record.name == inbox.name && place.record.guild.as_str() == who.guild
+                };
+                let Some(place) = o.places.iter().rposition(of) else { continue };
+                o.inboxes.push((place, inbox.id.clone(), content));
+            }
+            press(&sim, &who, Command::Import(Import { name: inbox.name, upload: Some(inbox.id) })).await;
+        }
+    }
+}
+
+/// Returns what somebody wants now.
+fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
+    let own: Vec<_> =
+        (0..o.places.len()).filter(|p| o.places[*p].record.guild.as_str() == who.guild).collect();
+    let place = own[o.chance.below(u32::try_from(own.len()).ok()?) as usize];
+    let name = o.places[place].record.name.clone();
+    let choice = o.chance.below(20);
+    Some(match choice {
+        0..=6 => Command::Start(name),
+        7 | 8 => Command::Stop(name),
+        9 => {
+            let length = Duration::from_millis(o.chance.millis(2 * MINUTE, 50 * MINUTE));
+            Command::Keep(Keep { name, length })
+        }
+        10 => Command::Backup(name),
+        11 | 12 => {
+            let kept: Vec<_> =
+                o.places[place].record.vault.kept.iter().map(|kept| kept.archive.id.clone()).collect();
+            let which = o.chance.below(u32::try_from(kept.len().max(1)).ok()?) as usize;
+            Command::Restore(Restore { name, archive: kept.get(which)?.clone() })
+        }
+        13 => Command::Import(Import { name, upload: None }),
+        14 => Command::Export(Export { name, length: Duration::from_secs(3600), archive: None }),
+        15 | 16 => {
+            let storage = [Storage::Directory, Storage::Archive][o.chance.below(2) as usize];
+            let newest = [None, Some(1)][o.chance.below(2) as usize];
+            let none = newest.map(|_| 0);
+            let care = CareChoices {
+                storage: Some(storage),
+                newest,
+                daily: none,
+                weekly: none,
+                ..CareChoices::default()
+            };
+            Command::Settings(Settings { name, timers: TimerChoices::default(), care })
+        }
+        17 => Command::Delete(Delete { name, typed: "another".into() }),
+        18 => Command::Delete(Delete { typed: name.to_string(), name }),
+        _ => {
+            let game = o.places[place].record.game.clone();
+            let timers = TimerChoices::default();
+            Command::Create(Create { name, game, timers, storage: None, port: None })
+        }
+    })
+}
+
+/// Asks the front door for something, and holds it to its answer.
+pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option<Result<Reply, Problem>> {
+    let (driver, context) = {
+        let mut o = sim.lock();
+        o.tally[2] += 1;
+        let (now, id, reply) = (o.some_clock(), o.new_name('w'), o.new_name('r'));
+        o.say(|_| format!("{}: {}", who.name, shown(&command)));
+        let follower =
+            Follower { reply: ReplyId::parse(&reply).ok()?, until: now + Duration::from_secs(900) };
+        let context = Context {
+            guild: GuildId::parse(who.guild).ok()?,
+            by: Person::parse(who.name).ok()?,
+            asker: Asker::Owner,
+            place: Place::parse("channel").ok(),
+            follower: Some(follower),
+            now,
+            fresh_id: WorldId::parse(&id).ok()?,
+        };
+        if let Command::Stop(name) = &command {
+            let is_it =
+                |p: &&mut super::outside::Place| p.record.name == *name && p.record.guild == context.guild;
+            let now = o.clock.now;
+            o.places.iter_mut().filter(is_it).for_each(|place| place.stop_pressed = Some(now));
+        }
+        (o.driver.clone()?, context)
+    };
+    let (asked, by) = (command.clone(), Asked { by: context.by.clone(), at: context.now });
+    let run = async move { commands::run(asked, &context, &driver).await };
+    let answer = sim.ask(PATIENCE, DOOR_LIMIT, run).await;
+    let mut o = sim.lock();
+    match &answer {
+        Some(Ok(Reply::World { text, .. })) => o.say(|_| format!("    {}: {text}", who.name)),
+        Some(Err(problem)) => o.say(|_| format!("    {}: {}", who.name, problem.text)),
+        None => o.say(|_| format!("    {} gets no answer", who.name)),
+        Some(Ok(_)) => {}
+    }
+    o.hold_to(&command, answer.as_ref()?.as_ref().ok()?, &by);
+    drop(o);
+    answer
+}
+
+fn shown(command: &Command) -> String {
+    let words = [
+        if let Command::Start(name) = command { Some(format!("start {name}")) } else { None },
+        if let Command::Stop(name) = command { Some(format!("stop {name}")) } else { None },
+        if let Command::Backup(name) = command { Some(format!("backup {name}")) } else { None },
+        if let Command::Keep(Keep { name, length }) = command {
+            Some(format!("keep {name} for {} s", length.as_secs()))
+        } else {
+            None
+        },
+        if let Command::Delete(Delete { name, typed }) = command {
+            Some(format!("delete {name}, typed `{typed}`"))
+        } else {
+            None
+        },
+    ];
+    words.into_iter().flatten().next().unwrap_or_else(|| format!("{command:?}"))
+}
+
+impl Outside {
+    /// Holds the control plane to what it has answered.
+    fn hold_to(&mut self, command: &Command, reply: &Reply, asked: &Asked) {
+        let now = self.clock.now;
+        match (command, reply) {
+            (Command::Keep(_), Reply::World { world, .. }) => match &world.state {
+                State::Awake { keep: Some((_, until)), .. } => {
+                    let (generation, until) = (world.generation, since(*until));
+                    if let Some(place) = self.place_of(&world.id) {
+                        self.places[place].kept = Some((generation, until, now));
+                    }
+                }
+                State::Awake { keep: None, .. }
+                | State::Asleep
+                | State::Starting { .. }
+                | State::Stopping { .. }
+                | State::Ending { .. }
+                | State::Deleting { .. }
+                | State::Deleted { .. } => {
+                    self.breaks(|| {
+                        format!("somebody was told that {} is kept awake, and it is not", world.id)
+                    });
+                }
+            },
+            (Command::Start(_), Reply::World { world, .. }) => {
+                let due = match &world.state {
+                    State::Starting { .. } | State::Awake { .. } => world.generation,
+                    State::Stopping { then: Then::Start(_), .. }
+                    | State::Ending { then: Then::Start(_), .. } => world.generation.next(),
+                    State::Stopping { .. }
+                    | State::Ending { .. }
+                    | State::Asleep
+                    | State::Deleting { .. }
+                    | State::Deleted { .. } => {
+                        return self.breaks(|| format!("a start of {} was answered and forgotten", world.id));
+                    }
+                };
+                if let Some(place) = self.place_of(&world.id) {
+                    let of = &mut self.places[place];
+                    // What somebody else has stopped meanwhile is stopped.
+                    if of.stop_pressed.is_none_or(|pressed| now > pressed + MINUTE) {
+                        of.start_due = of.start_due.max(Some(due));
+                    }
+                }
+            }
+            (Command::Stop(_), Reply::World { world, .. }) => {
+                let Some(place) = self.place_of(&world.id) else { return };
+                let record = &self.places[place].record;
+                let goes_on = match &record.state {
+                    State::Starting { .. } | State::Awake { .. } => record.generation == world.generation,
+                    State::Asleep
+                    | State::Stopping { .. }
+                    | State::Ending { .. }
+                    | State::Deleting { .. }
+                    | State::Deleted { .. } => false,
+                };
+                if goes_on {
+                    self.breaks(|| format!("a stop of {} was answered and not done", world.id));
+                }
+            }
+            (Command::Delete(Delete { name, typed }), Reply::Deleted { world, .. }) => {
+                let deleted_by_this = match &world.state {
+                    State::Deleting { asked: by, .. } | State::Deleted { asked: by, .. } => by == asked,
+                    State::Asleep
+                    | State::Starting { .. }
+                    | State::Awake { .. }
+                    | State::Stopping { .. }
+                    | State::Ending { .. } => false,
+                };
+                if name.as_str() != typed && deleted_by_this {
+                    self.breaks(|| format!("{name} is deleted though its name was not typed"));
+                }
+            }
+            _ => {}
+        }
+    }
+}

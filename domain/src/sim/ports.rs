@@ -1,0 +1,542 @@
+//! The ports of the simulation. Before and after each call others may act, and the call may fail before or after it took
+//! effect, take very long, or be the last thing that whoever made it does.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{
+    clockwork::{Of, Sim},
+    outside::{Dir, MINUTE, Outside, Place, SECOND, Task, at, since},
+};
+use crate::{
+    access::Rules,
+    driver::Driver,
+    effect::{self, Notice},
+    event::Gone,
+    game,
+    ports::*,
+    talk::CardId,
+    vault::Storage,
+    words,
+    world::*,
+};
+
+/// How long a Lambda that looks at worlds may take, and one that sweeps.
+const LOOK_LIMIT: u64 = 180 * SECOND;
+const SWEEP_LIMIT: u64 = 240 * SECOND;
+
+/// After how long a message that was not done with comes again, and how often it comes before it is put aside.
+const COMES_AGAIN: u64 = 360 * SECOND;
+const MOST_DELIVERIES: u32 = 5;
+
+/// Which of the outside is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Store,
+    Queue,
+    Runtime,
+    Archive,
+    Chat,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Fine,
+    FailsBefore,
+    FailsAfter,
+    DiesBefore,
+    DiesAfter,
+}
+
+/// Returns a driver whose every port is the simulation.
+pub(super) fn driver(sim: &Sim, games: impl IntoIterator<Item = game::Game>) -> Driver {
+    let games: BTreeMap<_, _> = games.into_iter().map(|game| (game.id.clone(), game)).collect();
+    let port = Arc::new(sim.clone());
+    Driver {
+        store: port.clone(),
+        queue: port.clone(),
+        runtime: port.clone(),
+        archives: port.clone(),
+        exports: port.clone(),
+        chat: port,
+        games: Arc::new(games),
+    }
+}
+
+impl Sim {
+    /// Returns the driver, as long as the simulation runs.
+    pub(super) fn driver(&self) -> Option<Driver> {
+        self.lock().driver.clone()
+    }
+
+    async fn call<T>(&self, to: Call, act: impl FnOnce(&mut Outside) -> T + Send) -> Result<T, Unavailable> {
+        let (fate, before, after) = self.lock().fate_of(to);
+        self.sleep(before).await;
+        match fate {
+            Fate::DiesBefore => self.die().await,
+            Fate::FailsBefore => return Err(Unavailable(format!("{to:?} is out of reach"))),
+            Fate::Fine | Fate::FailsAfter | Fate::DiesAfter => {}
+        }
+        let done = act(&mut self.lock());
+        if after > 0 {
+            self.sleep(after).await;
+        }
+        match fate {
+            Fate::DiesAfter => self.die().await,
+            Fate::FailsAfter => return Err(Unavailable(format!("the answer of {to:?} was lost"))),
+            Fate::Fine | Fate::DiesBefore | Fate::FailsBefore => {}
+        }
+        Ok(done)
+    }
+}
+
+impl Outside {
+    fn fate_of(&mut self, to: Call) -> (Fate, u64, u64) {
+        let weather = &self.weather;
+        let rate = match to {
+            Call::Store => weather.store,
+            Call::Queue => weather.queue,
+            Call::Runtime => weather.runtime,
+            Call::Archive => weather.archive,
+            Call::Chat => weather.chat,
+        };
+        let (death, slow) = (weather.death, weather.slow);
+        let fate = if self.chance.one_in(death) {
+            [Fate::DiesAfter, Fate::DiesBefore][self.chance.below(2) as usize]
+        } else if self.chance.one_in(rate) {
+            [Fate::FailsBefore, Fate::FailsAfter][self.chance.below(2) as usize]
+        } else {
+            Fate::Fine
+        };
+        let mut before = self.chance.millis(5, 80);
+        let mut after = 0;
+        if self.chance.one_in(slow) {
+            let long = self.chance.millis(SECOND, 170 * SECOND);
+            (before, after) = if self.chance.one_in(2) { (before, long) } else { (long, 0) };
+        }
+        if fate != Fate::Fine {
+            self.tally[0] += 1;
+            self.say(|_| format!("    a call of {to:?}: {fate:?}"));
+        }
+        (fate, before, after)
+    }
+
+    fn save(&mut self, world: &World, read: Version) -> Result<Version, SaveError> {
+        let Some(place) = self.place_of(&world.id) else { return Err(SaveError::Conflict) };
+        if self.places[place].version != read {
+            return Err(SaveError::Conflict);
+        }
+        self.law_of_records(place, world);
+        let (was, is) = (words::state(&self.places[place].record), words::state(world));
+        if was != is || self.places[place].record.last != world.last {
+            let now = at(self.clock.now);
+            self.say(|o| format!("{} is {}", o.places[place].id, words::status(world, None, now)));
+        }
+        let now = self.clock.now;
+        let of = &mut self.places[place];
+        of.note_wishes(world, now);
+        of.was_settled = effect::is_settled(&of.record);
+        if world.talk.told.as_ref().map(|told| &told.sentence) == of.shown.as_ref() {
+            of.shown_in_vain = false;
+        }
+        (of.record, of.version, of.saved_at) = (world.clone(), Version(read.0 + 1), now);
+        Ok(of.version)
+    }
+
+    /// Begins to look at the world after a while, perhaps twice, and again when that fails.
+    fn send(&mut self, sim: &Sim, look: &Look) {
+        let (slow, queue) = (self.weather.slow, self.weather.queue);
+        let times = 1 + u32::from(self.chance.one_in(queue));
+        for _ in 0..times {
+            let late = if self.chance.one_in(slow) { 10 * MINUTE } else { 2 * SECOND };
+            let delay = self.chance.millis(20, late);
+            let work = deliver(sim.clone(), look.clone(), delay);
+            self.clock.begin(Of::All, 60 * MINUTE, Box::pin(work));
+        }
+    }
+
+    fn launch(&mut self, sim: &Sim, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        self.law_of_launches(order);
+        let is_it = |t: &&Task| t.order.world == order.world && t.order.generation == order.generation;
+        if let Some(task) = self.tasks.iter().find(is_it) {
+            return Ok(task.id.clone());
+        }
+        self.law_of_single_tasks(order);
+        let rate = self.weather.runtime;
+        if rate > 0 && self.chance.one_in(rate * 4) {
+            return Err(LaunchError::Refused("no capacity".into()));
+        }
+        let name = format!("{}.{}", order.world, order.generation);
+        let id = TaskId::parse(&name).map_err(|e| LaunchError::Refused(e.to_string()))?;
+        let Some(place) = self.place_of(&order.world) else {
+            return Err(LaunchError::Refused("no such world".into()));
+        };
+        let (now, hidden) = (self.clock.now, self.chance.millis(0, 5 * SECOND));
+        let task = Task {
+            id: id.clone(),
+            place,
+            order: order.clone(),
+            launched_at: now,
+            hidden_until: now + hidden,
+            gone: None,
+            sigterm: None,
+            paused_until: None,
+            cut_until: 0,
+            deaf_to_ends: if rate > 0 { self.chance.below(4).saturating_sub(1) } else { 0 },
+            was_hurt: false,
+            game: None,
+            excuse: None,
+            unknown_since: None,
+            watchers: vec![],
+        };
+        self.tasks.push(task);
+        self.say(|_| format!("task {id} is accepted"));
+        let number = self.tasks.len() - 1;
+        self.clock.begin(Of::All, u64::MAX, Box::pin(super::fate::task(sim.clone(), number)));
+        Ok(id)
+    }
+
+    fn end(&mut self, sim: &Sim, task: &TaskId) {
+        let Some(task) = self.task_of(task).filter(|task| !self.is_gone(*task)) else { return };
+        self.law_of_ends(task);
+        if self.tasks[task].deaf_to_ends > 0 {
+            self.tasks[task].deaf_to_ends -= 1;
+            return self.say(|o| format!("task {} forgets that it is to end", o.tasks[task].id));
+        }
+        if self.tasks[task].sigterm.is_none() {
+            self.clock.begin(Of::All, u64::MAX, Box::pin(super::fate::killed(sim.clone(), task)));
+        }
+        self.term(task);
+    }
+
+    fn erase(&mut self, world: &WorldId) -> Result<(), Unavailable> {
+        let Some(place) = self.place_of(world) else { return Ok(()) };
+        if !self.places[place].dir.is_made {
+            return Ok(());
+        }
+        if self.places[place].dir.holder.is_some() {
+            return Err(Unavailable("the directory is in use".into()));
+        }
+        match &self.places[place].record.state {
+            State::Deleting { .. } | State::Deleted { .. } => {}
+            State::Asleep
+            | State::Starting { .. }
+            | State::Awake { .. }
+            | State::Stopping { .. }
+            | State::Ending { .. } => self.breaks(|| format!("{world} is erased and was not deleted")),
+        }
+        self.law_of_destruction(place, "erased");
+        self.say(|_| format!("the files of {world} are removed"));
+        let record = &self.places[place].record;
+        let lives = record.vault.same_as.as_ref().and_then(|id| self.archive(place, id)).map(|a| a.content);
+        let of = &mut self.places[place];
+        // What was put there by a launch that could not say so any more is not what the world is.
+        of.erased = match of.record.vault.lives {
+            Storage::Archive => lives,
+            Storage::Directory => Some(of.dir.content),
+        };
+        of.dir = Dir::default();
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Takes note of what people's wishes have come to.
+    fn note_wishes(&mut self, next: &World, now: u64) {
+        if let State::Stopping { why: StopWhy::Asked(_), .. } = &next.state {
+            self.stopped = Some(next.generation);
+        }
+        let wakes = |world: &World| match &world.state {
+            State::Stopping { then, .. } | State::Ending { then, .. } => matches!(then, Then::Start(_)),
+            State::Asleep
+            | State::Starting { .. }
+            | State::Awake { .. }
+            | State::Deleting { .. }
+            | State::Deleted { .. } => false,
+        };
+        let was_stopped = self.stop_pressed.is_some_and(|pressed| now < pressed + 10 * MINUTE);
+        if wakes(&self.record) && !wakes(next) && next.generation == self.record.generation && was_stopped {
+            self.start_due = None;
+        }
+    }
+}
+
+/// Delivers a message until it is done with, or has come too often.
+async fn deliver(sim: Sim, look: Look, delay: u64) {
+    sim.sleep(delay).await;
+    for _ in 0..MOST_DELIVERIES {
+        let (Some(driver), now) = (sim.driver(), sim.lock().some_clock()) else { return };
+        let world = look.world.clone();
+        let looked = async move { driver.look(&world, now).await.is_ok() };
+        if sim.ask(LOOK_LIMIT, LOOK_LIMIT, looked).await == Some(true) {
+            return;
+        }
+        sim.sleep(COMES_AGAIN).await;
+    }
+}
+
+/// Lets a launch that nobody waits for any more take effect after a while.
+async fn launch_late(sim: Sim, order: LaunchOrder, delay: u64) {
+    sim.sleep(delay).await;
+    let _ = sim.lock().launch(&sim, &order);
+}
+
+/// Sweeps every minute.
+pub(super) async fn sweeps(sim: Sim) {
+    loop {
+        let (Some(driver), now) = (sim.driver(), sim.lock().some_clock()) else { return };
+        sim.begin(Of::All, SWEEP_LIMIT, async move {
+            let _ = driver.sweep(now).await;
+        });
+        sim.sleep(MINUTE).await;
+    }
+}
+
+#[async_trait]
+impl Store for Sim {
+    async fn create(&self, world: &World) -> Result<(), CreateError> {
+        self.call(Call::Store, |o| {
+            let taken = |p: &Place| {
+                p.record.guild == world.guild
+                    && p.record.name == world.name
+                    && !matches!(p.record.state, State::Deleted { .. })
+            };
+            if o.places.iter().any(|p| p.id == world.id || taken(p)) {
+                return Err(CreateError::NameTaken);
+            }
+            o.say(|_| format!("{} is made: `{}`", world.id, world.name));
+            o.places.push(Place {
+                id: world.id.clone(),
+                record: world.clone(),
+                version: Version(1),
+                saved_at: 0,
+                was_settled: true,
+                dir: Dir::default(),
+                shown: None,
+                shown_in_vain: true,
+                start_due: None,
+                stop_pressed: None,
+                stopped: None,
+                kept: None,
+                erased: None,
+            });
+            Ok(())
+        })
+        .await?
+    }
+
+    async fn load(&self, id: &WorldId) -> Result<(World, Version), LoadError> {
+        let found = self.call(Call::Store, |o| {
+            o.place_of(id).map(|place| (o.places[place].record.clone(), o.places[place].version))
+        });
+        found.await?.ok_or(LoadError::NotFound)
+    }
+
+    async fn find(&self, guild: &GuildId, name: &WorldName) -> Result<Found, LoadError> {
+        let found = self.call(Call::Store, |o| {
+            let wanted = |p: &&Place| {
+                p.record.guild == *guild
+                    && p.record.name == *name
+                    && !matches!(p.record.state, State::Deleted { .. })
+            };
+            let rules = o.rules.clone();
+            o.places.iter().find(wanted).map(|p| Found { world: p.record.clone(), version: p.version, rules })
+        });
+        found.await?.ok_or(LoadError::NotFound)
+    }
+
+    async fn list(&self, guild: &GuildId) -> Result<Listed, Unavailable> {
+        self.call(Call::Store, |o| {
+            let listed = |w: &&World| w.guild == *guild && !matches!(w.state, State::Deleted { .. });
+            let mut worlds: Vec<_> = o.places.iter().map(|p| &p.record).filter(listed).cloned().collect();
+            worlds.sort_by(|a, b| a.name.cmp(&b.name));
+            Listed { worlds, rules: o.rules.clone() }
+        })
+        .await
+    }
+
+    async fn save(&self, world: &World, read: Version) -> Result<Version, SaveError> {
+        self.call(Call::Store, |o| o.save(world, read)).await?
+    }
+
+    /// The index is a moment behind.
+    async fn unsettled(&self) -> Result<Vec<WorldId>, Unavailable> {
+        self.call(Call::Store, |o| {
+            let now = o.clock.now;
+            let is_settled = |p: &Place| {
+                if now < p.saved_at + 1500 { p.was_settled } else { effect::is_settled(&p.record) }
+            };
+            o.places.iter().filter(|p| !is_settled(p)).map(|p| p.id.clone()).collect()
+        })
+        .await
+    }
+
+    async fn rules(&self, _: &GuildId) -> Result<(Rules, Version), Unavailable> {
+        self.call(Call::Store, |o| (o.rules.clone(), Version(0))).await
+    }
+
+    async fn save_rules(&self, _: &GuildId, rules: &Rules, read: Version) -> Result<Version, SaveError> {
+        self.call(Call::Store, |o| o.rules = rules.clone()).await?;
+        Ok(Version(read.0 + 1))
+    }
+}
+
+#[async_trait]
+impl Queue for Sim {
+    async fn send(&self, look: &Look) -> Result<(), Unavailable> {
+        self.call(Call::Queue, |o| o.send(self, look)).await
+    }
+
+    /// Messages come by themselves here.
+    async fn receive(&self, _: usize, _: Duration) -> Result<Vec<Delivery>, Unavailable> {
+        Ok(vec![])
+    }
+
+    async fn done(&self, _: &str) -> Result<(), Unavailable> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Runtime for Sim {
+    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+        let takes = {
+            let mut o = self.lock();
+            let rate = o.weather.runtime;
+            if rate > 0 && o.chance.one_in(rate) {
+                let delay = o.chance.millis(SECOND, 15 * MINUTE);
+                let late = launch_late(self.clone(), order.clone(), delay);
+                o.clock.begin(Of::All, u64::MAX, Box::pin(late));
+                return Err(Unavailable("the request is on its way".into()).into());
+            }
+            o.chance.millis(200, 12 * SECOND)
+        };
+        let launched = self.call(Call::Runtime, |o| o.launch(self, order)).await?;
+        self.sleep(takes).await;
+        launched
+    }
+
+    async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
+        self.call(Call::Runtime, |o| match o.task_of(task).map(|task| &o.tasks[task].gone) {
+            Some(None) => Seen::There,
+            Some(Some(how)) => Seen::Gone(how.clone()),
+            None => Seen::Gone(Gone::NeverExisted),
+        })
+        .await
+    }
+
+    async fn end(&self, task: &TaskId, _: Force) -> Result<(), Unavailable> {
+        self.call(Call::Runtime, |o| o.end(self, task)).await
+    }
+
+    /// A task that was only just accepted is not shown yet.
+    async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        self.call(Call::Runtime, |o| {
+            let now = o.clock.now;
+            let shown = o.tasks.iter().filter(|task| task.gone.is_none() && now >= task.hidden_until);
+            let listed = shown.map(|task| RunningTask {
+                task: task.id.clone(),
+                world: task.order.world.clone(),
+                generation: task.order.generation,
+            });
+            listed.collect()
+        })
+        .await
+    }
+
+    async fn erase(&self, world: &WorldId) -> Result<(), Unavailable> {
+        self.call(Call::Runtime, |o| o.erase(world)).await?
+    }
+}
+
+#[async_trait]
+impl ArchiveStore for Sim {
+    async fn ticket(
+        &self,
+        world: &WorldId,
+        launch: Generation,
+        part: &Part,
+        now: Timestamp,
+    ) -> Result<Ticket, Unavailable> {
+        let id = ArchiveId::parse(&format!("a{:08}-g{launch}", since(now)));
+        let begun = Upload { id: id.map_err(|e| Unavailable(e.to_string()))?, key: "sim".into() };
+        let upload = part.of.clone().unwrap_or(begun);
+        let url = format!("sim://{world}/{}", upload.id);
+        self.call(Call::Archive, |_| Ticket { upload, url }).await
+    }
+
+    async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {
+        self.call(Call::Archive, |o| {
+            let Some(place) = o.place_of(world) else { return Checked::NotWhole };
+            let stored = o.archives.iter_mut().find(|a| a.place == place && a.id == claim.id);
+            let Some(stored) = stored.filter(|a| a.is_whole && 1000 + a.content == claim.size) else {
+                return Checked::NotWhole;
+            };
+            stored.is_sealed = true;
+            Checked::Whole
+        })
+        .await
+    }
+
+    async fn link(&self, world: &WorldId, id: &ArchiveId, expires: Timestamp) -> Result<Link, LinkError> {
+        let known = self
+            .call(Call::Archive, |o| o.place_of(world).is_some_and(|place| o.archive(place, id).is_some()));
+        if known.await? { Ok(Link { url: format!("sim://{id}"), expires }) } else { Err(LinkError::NotFound) }
+    }
+
+    async fn remove(&self, world: &WorldId, id: &ArchiveId) -> Result<(), Unavailable> {
+        self.call(Call::Archive, |o| {
+            if let Some(place) = o.place_of(world) {
+                o.law_of_removal(place, id);
+                o.archives.retain(|stored| stored.place != place || stored.id != *id);
+            }
+        })
+        .await
+    }
+
+    async fn inbox(&self, _: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, Unavailable> {
+        let url = format!("sim://inbox/{id}");
+        self.call(Call::Archive, |_| Link { url, expires }).await
+    }
+
+    async fn received(&self, _: &WorldId, id: &ImportId, expires: Timestamp) -> Result<Link, LinkError> {
+        let known = self.call(Call::Archive, |o| {
+            o.inboxes.iter().any(|(_, import, _)| import == id) && !o.discarded.contains(id)
+        });
+        let link = Link { url: format!("sim://inbox/{id}"), expires };
+        if known.await? { Ok(link) } else { Err(LinkError::NotFound) }
+    }
+
+    async fn discard(&self, _: &WorldId, id: &ImportId) -> Result<(), Unavailable> {
+        self.call(Call::Archive, |o| o.discarded.push(id.clone())).await
+    }
+}
+
+impl Exports for Sim {
+    fn url(&self, world: &WorldId, link: &LinkId) -> Result<String, Unavailable> {
+        Ok(format!("sim://{world}/{link}"))
+    }
+}
+
+#[async_trait]
+impl Chat for Sim {
+    async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
+        let sentence = words::notice(world, notice);
+        let show = |o: &mut Outside, in_vain: bool| {
+            if let Some(place) = o.place_of(&world.id) {
+                o.places[place].shown = Some(sentence.clone());
+                o.places[place].shown_in_vain = in_vain;
+            }
+        };
+        self.call(Call::Chat, |o| {
+            // Until it is on record that they were told.
+            show(o, true);
+            o.say(|_| format!("people read: {sentence}"));
+        })
+        .await?;
+        Ok(CardId::parse("card").ok())
+    }
+}
