@@ -157,8 +157,12 @@ pub enum WhyRecord {
     Cap,
     /// [`StopWhy::NeverReady`].
     NeverReady,
+    /// [`StopWhy::AllAway`].
+    AllAway,
     /// [`StopWhy::Deaf`].
     Deaf,
+    /// [`StopWhy::Unresponsive`].
+    Unresponsive,
     /// [`StopWhy::GameEnded`].
     GameEnded {
         /// How.
@@ -326,7 +330,9 @@ impl WhyRecord {
             Self::LastLeft => StopWhy::LastLeft,
             Self::Cap => StopWhy::Cap,
             Self::NeverReady => StopWhy::NeverReady,
+            Self::AllAway => StopWhy::AllAway,
             Self::Deaf => StopWhy::Deaf,
+            Self::Unresponsive => StopWhy::Unresponsive,
             Self::GameEnded { how } => StopWhy::GameEnded(shortened(&how)),
         }
     }
@@ -340,7 +346,9 @@ impl From<&StopWhy> for WhyRecord {
             StopWhy::LastLeft => Self::LastLeft,
             StopWhy::Cap => Self::Cap,
             StopWhy::NeverReady => Self::NeverReady,
+            StopWhy::AllAway => Self::AllAway,
             StopWhy::Deaf => Self::Deaf,
+            StopWhy::Unresponsive => Self::Unresponsive,
             StopWhy::GameEnded(how) => Self::GameEnded { how: shortened(how) },
             StopWhy::Reclaimed => Self::Reclaimed,
         }

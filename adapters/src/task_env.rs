@@ -80,6 +80,7 @@ const TOKEN: &str = "DORMOUSE_TOKEN";
 const NEVER_JOINED: &str = "DORMOUSE_NEVER_JOINED_S";
 const LAST_LEFT: &str = "DORMOUSE_LAST_LEFT_S";
 const WARNING: &str = "DORMOUSE_WARNING_S";
+const AFK: &str = "DORMOUSE_AFK_S";
 const CAP: &str = "DORMOUSE_CAP_S";
 const REPORT_EVERY: &str = "DORMOUSE_REPORT_EVERY_S";
 const GAME_USER: &str = "DORMOUSE_GAME_USER";
@@ -155,6 +156,7 @@ impl TaskEnv {
             (NEVER_JOINED, seconds(self.timers.never_joined)),
             (LAST_LEFT, seconds(self.timers.last_left)),
             (WARNING, seconds(self.timers.warning)),
+            (AFK, seconds(self.timers.afk)),
             (CAP, seconds(self.timers.cap)),
             (REPORT_EVERY, seconds(self.report_every)),
         ];
@@ -187,6 +189,8 @@ impl TaskEnv {
                 never_joined: parsed(NEVER_JOINED, &text(NEVER_JOINED)?, seconds)?,
                 last_left: parsed(LAST_LEFT, &text(LAST_LEFT)?, seconds)?,
                 warning: parsed(WARNING, &text(WARNING)?, seconds)?,
+                // A control plane from before there was one does not name it.
+                afk: get(AFK).map(|afk| parsed(AFK, &afk, seconds)).transpose()?.unwrap_or_default(),
                 cap: parsed(CAP, &text(CAP)?, seconds)?,
             },
             report_every: parsed(REPORT_EVERY, &text(REPORT_EVERY)?, seconds)?,
@@ -250,7 +254,7 @@ mod tests {
             control_url: "http://127.0.0.1:1".into(),
             control_socket: Some("/control/socket".into()),
             token: "secret".into(),
-            timers: Timers::DEFAULT,
+            timers: Timers { afk: Duration::from_secs(2700), ..Timers::DEFAULT },
             report_every: Duration::from_secs(5),
             game_user: Some((65534, 65534)),
             game_start: GameStart::ByContainer,

@@ -50,8 +50,12 @@ export const TIMERS = {
   never_joined: [5, 24 * 3600],
   last_left: [5, 24 * 3600],
   warning: [0, 3600],
+  afk: [300, 24 * 3600],
   cap: [30, 7 * 24 * 3600],
 } as const;
+
+/** What a timer may be besides, in words that go on from there. */
+const OR_NEVER: Readonly<Partial<Record<keyof typeof TIMERS, string>>> = { afk: ', or 0s for never' };
 
 /** Returns the games of `dir` by their ids, in the order of the ids; throws {@link BadFile}. Hidden files are left out. */
 export function readCatalogue(dir: string): Map<string, Game> {
@@ -84,15 +88,18 @@ function game(root: Section, id: string): Game | undefined {
   root.optionalSection('import', imported);
   root.section('stop', stop);
   root.section('ready', ready);
-  const capS = root.optionalSection('timers', timers) ?? DEFAULT_CAP_S;
-  root.optionalSection('players', players);
+  const timers = root.optionalSection('timers', readTimers) ?? {};
+  const isActiveKnown = root.optionalSection('players', players) ?? false;
+  if ((timers.afk ?? 0) > 0 && !isActiveKnown) {
+    root.complain('timers', 'has `afk`, which needs to know who moves: use `players.active` too');
+  }
   root.optionalSection('query', (section) => query(section, ports));
   root.optionalSection('console', (section) => readConsole(section, ports));
   checkSettings(root); // 'settings'
   root.optionalSection('process', scripts);
   if (name === undefined || image === undefined || architectures === undefined) return undefined;
   if (cpu === undefined || memoryMib === undefined || ports === undefined) return undefined;
-  return { id, name, architectures, cpu, memoryMib, ports, capS };
+  return { id, name, architectures, cpu, memoryMib, ports, capS: timers.cap ?? DEFAULT_CAP_S };
 }
 
 /** Reads `cpu` and `memory_mib`, which must fit each other. */
@@ -202,10 +209,6 @@ function ready(section: Section): true {
   return true;
 }
 
-function timers(section: Section): number {
-  return readTimers(section).cap ?? DEFAULT_CAP_S;
-}
-
 /** When worlds go to sleep, in seconds; what is left out is as somebody else says. */
 export type Timers = Readonly<Partial<Record<keyof typeof TIMERS, number>>>;
 
@@ -216,16 +219,18 @@ export function readTimers(section: Section): Timers {
     const seconds = section.optional(key, rule.duration);
     if (seconds === undefined) continue;
     const [least, most] = TIMERS[key];
-    if (seconds >= least && seconds <= most) read[key] = seconds;
-    else section.complain(key, `is ${rule.length(seconds)}: use ${rule.length(least)} to ${rule.length(most)}`);
+    const or = OR_NEVER[key] ?? '';
+    if ((seconds >= least && seconds <= most) || (seconds === 0 && or !== '')) read[key] = seconds;
+    else section.complain(key, `is ${rule.length(seconds)}: use ${rule.length(least)} to ${rule.length(most)}${or}`);
   }
   return read;
 }
 
-function players(section: Section): true {
+/** Tells whether it is known who moves. */
+function players(section: Section): boolean {
   const pattern = rule.text('the first 1 to 28 bytes in hexadecimal, with `??` for any', isFirstBytes);
   section.optionalList('queries', 0, 16, pattern);
-  return true;
+  return section.optional('active', rule.number(1, 1000)) !== undefined;
 }
 
 function query(section: Section, ports: readonly Port[] | undefined): true {

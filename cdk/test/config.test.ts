@@ -49,7 +49,7 @@ describe('the configuration', () => {
     const all = EXAMPLE.replaceAll(/^# (\[|\w+ = )/gm, '$1');
     expect(read(all)).toMatchObject({
       sizes: new Map([['valheim', { cpu: 2048, memoryMib: 8192 }]]),
-      timers: { never_joined: 900, last_left: 600, warning: 120, cap: 43_200 },
+      timers: { never_joined: 900, last_left: 600, warning: 120, afk: 2700, cap: 43_200 },
       alarmEmail: 'you@example.org',
       budget: { usd: 20, email: 'you@example.org' },
     });

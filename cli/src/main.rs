@@ -213,6 +213,7 @@ mod tests {
                   --never-joined <TIME>   How long to wait for the first player
                   --last-left <TIME>      How long to wait after the last player has left
                   --warning <TIME>        How long before the stop to warn
+                  --afk <TIME>            How long players may be on of whom nobody moves; 0s for ever
                   --cap <TIME>            The longest run, whoever is on
                   --storage <WHERE>       Where it lives asleep: directory, or archive (in its newest archive
                                           alone) [default: directory]

@@ -186,6 +186,9 @@ pub(crate) struct Create {
     /// How long before the stop to warn
     #[arg(long, value_name = "TIME", value_parser = length)]
     warning: Option<Length>,
+    /// How long players may be on of whom nobody moves; 0s for ever
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    afk: Option<Length>,
     /// The longest run, whoever is on
     #[arg(long, value_name = "TIME", value_parser = length)]
     cap: Option<Length>,
@@ -220,6 +223,9 @@ pub(crate) struct Settings {
     /// How long it waits for the first player
     #[arg(long, value_name = "TIME", value_parser = length)]
     join_within: Option<Length>,
+    /// How long players may be on of whom nobody moves; 0s for ever
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    afk: Option<Length>,
     /// The longest run, whoever is on
     #[arg(long, value_name = "TIME", value_parser = length)]
     longest_run: Option<Length>,
@@ -343,6 +349,7 @@ fn make(create: &Create) -> Result<ExitCode> {
             never_joined_s: seconds(create.never_joined),
             last_left_s: seconds(create.last_left),
             warning_s: seconds(create.warning),
+            afk_s: seconds(create.afk),
             cap_s: seconds(create.cap),
         },
         port: create.port,
@@ -443,6 +450,7 @@ fn change(settings: &Settings) -> Result<ExitCode> {
         &[
             ("sleep-after", length(&settings.sleep_after)),
             ("join-within", length(&settings.join_within)),
+            ("afk", length(&settings.afk)),
             ("longest-run", length(&settings.longest_run)),
             ("storage", settings.storage.clone()),
             ("backup-every", length(&settings.backup_every)),

@@ -162,7 +162,7 @@ impl Offer {
             let entry = catalogue.get(id).with_context(|| {
                 format!("DORMOUSE_GAMES has `{id}`, which this program's catalogue has not: build it again")
             })?;
-            let timers = self.timers.over(entry.game.timers);
+            let timers = entry.game.able(self.timers.over(entry.game.timers));
             let Size { cpu, memory_mib } = *size;
             Ok((id.clone(), Game { cpu, memory_mib, timers, ..entry.game.clone() }))
         };
@@ -310,11 +310,12 @@ fn timers(get: Get<'_>) -> Result<TimerChoices> {
         never_joined: read("DORMOUSE_NEVER_JOINED_S")?,
         last_left: read("DORMOUSE_LAST_LEFT_S")?,
         warning: read("DORMOUSE_WARNING_S")?,
+        afk: read("DORMOUSE_AFK_S")?,
         cap: read("DORMOUSE_CAP_S")?,
     };
-    let bad = |BadTimer { name, seconds, least, most }: BadTimer| {
+    let bad = |BadTimer { name, seconds, least, most, or }: BadTimer| {
         let name = name.to_uppercase();
-        anyhow!("environment variable DORMOUSE_{name}_S is `{seconds}`: use {least} to {most}")
+        anyhow!("environment variable DORMOUSE_{name}_S is `{seconds}`: use {least} to {most}{or}")
     };
     timers.over(Timers::DEFAULT).checked().map_err(bad)?;
     Ok(timers)

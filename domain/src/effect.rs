@@ -2,11 +2,13 @@
 //!
 //! Derived from the state alone, so that each can be asked for again after a crash; nothing here changes a state.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
     idle::Evidence,
-    lifecycle::require_current,
+    lifecycle::{CAP_MARGIN, require_current},
     talk::Told,
     vault::{Litter, Storage},
     words,
@@ -50,6 +52,8 @@ pub enum Notice {
     Warned(Timestamp),
     /// It will go to sleep at this time, whoever is on.
     CapNear(Timestamp),
+    /// It will go to sleep at this time unless somebody who is on moves, or asks it to stay.
+    AllAway(Timestamp),
     /// It is being saved, and why.
     Stopping(StopWhy),
     /// It sleeps, and what the last launch came to.
@@ -132,13 +136,30 @@ pub fn notice(world: &World) -> Option<Notice> {
         }
         State::Starting { launch, .. } => Some(Notice::Waking(launch.asked.clone())),
         State::Awake { heard: Heard { stops_at: Some(at), players: Evidence::Players(_), .. }, .. } => {
-            Some(Notice::CapNear(*at))
+            Some(if is_of_cap(world, *at) { Notice::CapNear(*at) } else { Notice::AllAway(*at) })
         }
         State::Awake { heard: Heard { stops_at: Some(at), .. }, .. } => Some(Notice::Warned(*at)),
         State::Awake { address, .. } => Some(Notice::Awake(address.clone())),
         State::Stopping { why, .. } => Some(Notice::Stopping(why.clone())),
         State::Ending { .. } | State::Deleting { .. } => None,
         State::Deleted { .. } => Some(Notice::Deleted),
+    }
+}
+
+/// Tells whether a stop that is near while players are on is that of the cap. Otherwise none of them moves.
+pub fn is_of_cap(world: &World, stops_at: Timestamp) -> bool {
+    /// The watchdog counts from when the game was ready, and is heard a little later.
+    const LATENESS: Duration = Duration::from_secs(60);
+    match &world.state {
+        State::Awake { deadline, .. } => {
+            world.timers.afk.is_zero() || stops_at >= *deadline - CAP_MARGIN - LATENESS
+        }
+        State::Asleep
+        | State::Starting { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Deleting { .. }
+        | State::Deleted { .. } => true,
     }
 }
 

@@ -138,6 +138,9 @@ pub enum Count {
 pub struct Players {
     /// How datagrams begin that are no play: list pings, and what is sent before somebody is let in.
     pub queries: Vec<Pattern>,
+    /// How many packets (datagrams, or segments of a connection that carry something) one who moves sends in a second, and
+    /// one who stands still does not. Nothing where the two cannot be told apart: then there is no AFK limit.
+    pub active: Option<u32>,
 }
 
 /// The first bytes of a datagram, each a value or any.
@@ -267,6 +270,12 @@ impl Game {
             *number = u16::try_from(i32::from(*number) + shift).ok().filter(|n| *n > 0)?;
         }
         Some(self)
+    }
+
+    /// Returns `timers` as far as they can be kept: there is no AFK limit where nobody can tell whether players move.
+    pub fn able(&self, timers: Timers) -> Timers {
+        let afk = self.players.active.map_or(Duration::ZERO, |_| timers.afk);
+        Timers { afk, ..timers }
     }
 
     /// Returns every number that the server binds, with its protocol: its ports, and that of its console.

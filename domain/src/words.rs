@@ -209,7 +209,9 @@ pub fn stop_why(why: &StopWhy) -> String {
         StopWhy::LastLeft => "since the last player has left".into(),
         StopWhy::Cap => "since it has run for its longest time".into(),
         StopWhy::NeverReady => "since the game was not ready in time".into(),
+        StopWhy::AllAway => "since nobody who was on had moved for long".into(),
         StopWhy::Deaf => "since the game no longer listens on its ports".into(),
+        StopWhy::Unresponsive => "since the game no longer answers".into(),
         StopWhy::GameEnded(how) => format!("since the game ended by itself ({how})"),
         StopWhy::Reclaimed => "since the host ended its task".into(),
     }
@@ -263,6 +265,9 @@ pub fn notice(world: &World, notice: &Notice) -> String {
         Notice::CapNear(at) => {
             format!("{name}: it has run for its longest time and goes to sleep at {at:.0}")
         }
+        Notice::AllAway(at) => format!(
+            "{name}: nobody who is on moves; goes to sleep at {at:.0}. To keep it awake: move, or `world keep {name}`"
+        ),
         Notice::Stopping(why) => format!("{name}: going to sleep, {}", stop_why(why)),
         Notice::Asleep(None) => format!("{name}: asleep"),
         Notice::Asleep(Some(last)) => format!("{name}: asleep; {}", outcome(last)),

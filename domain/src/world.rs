@@ -358,8 +358,12 @@ pub enum StopWhy {
     Cap,
     /// The game was not ready in time.
     NeverReady,
+    /// Players were on, and none of them had moved for as long as they may.
+    AllAway,
     /// The game no longer listens on its ports.
     Deaf,
+    /// The game no longer answers when it is asked for its players, as it did before.
+    Unresponsive,
     /// The game ended by itself; how, in words.
     GameEnded(String),
     /// The host told the task to end (Spot, maintenance, a shutdown of the machine).

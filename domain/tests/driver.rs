@@ -23,6 +23,7 @@ use domain::{
         import::Import,
         keep::Keep,
         restore::Restore,
+        settings::Settings,
         spec::Args,
     },
     driver::{Applied, ApplyError, Download, Driver},
@@ -36,6 +37,7 @@ use domain::{
     },
     settings::Typed,
     sim::{Fault, Memory},
+    vault::CareChoices,
     world::{Force, GameId, Generation, GuildId, Person, State, StopStep, TaskId, World, WorldId, WorldName},
 };
 use expect_test::{Expect, expect};
@@ -891,6 +893,7 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         cap: Some(Duration::from_secs(cap)),
         ..TimerChoices::default()
     };
+    let afk = TimerChoices { afk: Some(Duration::from_secs(2700)), ..TimerChoices::default() };
     let commands = [
         ("unknown world", Command::Start(midgard.clone())),
         (
@@ -900,6 +903,11 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         ("unknown game", Command::Create(Create { game: game_id("tetris"), ..wanted.clone() })),
         ("timer too short", Command::Create(Create { timers: timers(4, 3600), ..wanted.clone() })),
         ("cap too long", Command::Create(Create { timers: timers(60, 8 * 24 * 3600), ..wanted.clone() })),
+        ("nobody can tell who moves", Command::Create(Create { timers: afk, ..wanted.clone() })),
+        (
+            "nor later",
+            Command::Settings(Settings { name: name(), timers: afk, care: CareChoices::default() }),
+        ),
         ("no port", Command::Create(Create { port: Some(0), ..wanted.clone() })),
         ("last port too high", Command::Create(Create { port: Some(65535), ..wanted })),
         ("name taken", create("valhalla")),
@@ -924,6 +932,8 @@ async fn every_problem_says_what_is_wrong_and_what_to_do() {
         unknown game: NotFound: there is no game `tetris` (there are: valheim)
         timer too short: BadInput: `never_joined` is 4 s: use 5 s to 86400 s (nothing was made)
         cap too long: BadInput: `cap` is 691200 s: use 30 s to 604800 s (nothing was made)
+        nobody can tell who moves: BadInput: nobody can tell whether players of Valheim move, so that `afk` means nothing there (leave it out)
+        nor later: BadInput: nobody can tell whether players of Valheim move, so that `afk` means nothing there (leave it out)
         no port: BadInput: port 0 leaves no room for the ports of Valheim (choose one from 1024 to 65000)
         last port too high: BadInput: port 65535 leaves no room for the ports of Valheim (choose one from 1024 to 65000)
         name taken: Refused: there is a world `valhalla` already (choose another name, or delete that one first)

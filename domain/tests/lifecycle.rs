@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use domain::{
     Timestamp,
-    effect::{Effect, Files, Notice, Orders, effects, orders},
+    effect::{Effect, Files, Notice, Orders, effects, notice, orders},
     event::Event,
+    idle::Timers,
     lifecycle::step,
     vault::{LinkOf, Litter},
     words,
@@ -326,6 +327,39 @@ fn a_world_is_kept_awake_no_longer_than_its_cap() {
         "300 keep ann 600000",
         expect![[r#"
             300 keep ann 600000: awake, 2 players, kept until 43290 by ann, due 43590 | order: run, kept until 43290
+        "#]],
+    );
+}
+
+#[test]
+fn a_stop_that_is_near_with_players_on_is_that_of_the_cap_unless_they_may_not_all_stand_still() {
+    let (awake, _) = situation("awake");
+    let told = |afk, script| {
+        let world =
+            World { timers: Timers { afk: Duration::from_secs(afk), ..awake.timers }, ..awake.clone() };
+        let (second, text) = steps(script)[0];
+        let world = step(&world, event(text, &world), at(second)).unwrap();
+        words::notice(&world, &notice(&world).unwrap())
+    };
+    expect!["valhalla: it has run for its longest time and goes to sleep at 2026-01-01T18:13:20Z"]
+        .assert_eq(&told(0, "700 seen 2 800"));
+    expect!["valhalla: nobody who is on moves; goes to sleep at 2026-01-01T18:13:20Z. To keep it awake: move, or `world keep valhalla`"]
+        .assert_eq(&told(600, "700 seen 2 800"));
+    expect!["valhalla: it has run for its longest time and goes to sleep at 2026-01-02T06:01:25Z"]
+        .assert_eq(&told(600, "43200 seen 2 43285"));
+}
+
+#[test]
+fn however_often_it_is_asked_for_a_world_is_kept_no_longer_than_its_cap() {
+    after(
+        "awake",
+        "300 keep ann 43000; 20000 keep bob 43200; 43000 keep ann 50000; 43289 keep bob 50000; 43290 keep ann 50000",
+        expect![[r#"
+            300 keep ann 43000: awake, 2 players, kept until 43000 by ann, due 43590 | order: run, kept until 43000
+            20000 keep bob 43200: awake, 2 players, kept until 43200 by bob, due 43590 | order: run, kept until 43200
+            43000 keep ann 50000: awake, 2 players, kept until 43290 by ann, due 43590 | order: run, kept until 43290
+            43289 keep bob 50000: awake, 2 players, kept until 43290 by bob, due 43590
+            43290 keep ann 50000: refused: `valhalla` has nearly run for its longest time (let it save and sleep; `world start valhalla` wakes it again right after)
         "#]],
     );
 }
@@ -1498,6 +1532,7 @@ fn told(notice: &Notice) -> String {
         Notice::Awake(_) => "awake".into(),
         Notice::Warned(at) => format!("warned of {}", second(*at)),
         Notice::CapNear(at) => format!("cap at {}", second(*at)),
+        Notice::AllAway(at) => format!("all away, sleeps at {}", second(*at)),
         Notice::Stopping(_) => "stopping".into(),
         Notice::Asleep(_) => "asleep".into(),
         Notice::Deleted => "deleted".into(),

@@ -105,6 +105,7 @@ fn configuration(root: &mut Section<'_, '_>, catalogue: &Catalogue) -> Option<Co
     let mut games = games(&chosen?, &sizes, catalogue);
     for game in &mut games {
         timers.iter().for_each(|(timer, duration)| *timer(&mut game.timers) = *duration);
+        game.timers = game.able(game.timers);
     }
     Some(Configuration {
         prefix: prefix.unwrap_or_else(|| "dormouse".into()),
@@ -250,6 +251,8 @@ guilds = ["1200000000000000002"]
         let all = read(&all).unwrap();
         assert_eq!((all.games[2].cpu, all.games[2].memory_mib), (2048, 8192));
         assert_eq!(all.games[0].timers.last_left, Duration::from_secs(600));
+        let afk: Vec<_> = all.games.iter().map(|game| game.timers.afk.as_secs()).collect();
+        assert_eq!(afk, [2700, 0, 0], "only where it can be told who moves");
         assert_eq!(all.budget, Some(Budget { usd: 20, email: "you@example.org".into() }));
     }
 

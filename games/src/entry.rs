@@ -98,6 +98,9 @@ fn game(root: &mut Section<'_, '_>, id: Option<GameId>) -> Option<Game> {
     let ready = root.section("ready", ready);
     let timers = root.optional_section("timers", timers).unwrap_or(Timers::DEFAULT);
     let players = root.optional_section("players", players).unwrap_or_default();
+    if !timers.afk.is_zero() && players.active.is_none() {
+        root.complain("timers", "has `afk`, which needs to know who moves: use `players.active` too");
+    }
     let query = root.optional_section("query", |section| query(section, ports.as_deref()));
     let console = root.optional_section("console", |section| console(section, ports.as_deref()));
     let settings = setting::settings(root).unwrap_or_default();
@@ -245,10 +248,11 @@ fn ready(section: &mut Section<'_, '_>) -> Option<Ready> {
 type Timer = fn(&mut Timers) -> &mut Duration;
 
 /// The timers by their keys.
-const TIMERS: [(&str, Timer); 4] = [
+const TIMERS: [(&str, Timer); 5] = [
     ("never_joined", |timers| &mut timers.never_joined),
     ("last_left", |timers| &mut timers.last_left),
     ("warning", |timers| &mut timers.warning),
+    ("afk", |timers| &mut timers.afk),
     ("cap", |timers| &mut timers.cap),
 ];
 
@@ -271,7 +275,8 @@ pub(crate) fn read_timers(section: &mut Section<'_, '_>) -> Vec<(Timer, Duration
             Ok(_) => read.push((timer, duration)),
             Err(bad) => {
                 let (least, most) = (rule::length(seconds(bad.least)), rule::length(seconds(bad.most)));
-                section.complain(key, &format!("is {}: use {least} to {most}", rule::length(duration)));
+                let what = format!("is {}: use {least} to {most}{}", rule::length(duration), bad.or);
+                section.complain(key, &what);
             }
         }
     }
@@ -281,7 +286,8 @@ pub(crate) fn read_timers(section: &mut Section<'_, '_>) -> Vec<(Timer, Duration
 fn players(section: &mut Section<'_, '_>) -> Option<Players> {
     let pattern = rule::pattern("the first 1 to 28 bytes in hexadecimal, with `??` for any");
     let queries = section.optional_list("queries", 0..=16, &pattern);
-    Some(Players { queries: queries.unwrap_or_default() })
+    let active = section.optional("active", &rule::number(1..=1000));
+    Some(Players { queries: queries.unwrap_or_default(), active })
 }
 
 /// Reads how the game is asked; `ports` are those that it may name, if they are known.
@@ -774,6 +780,20 @@ start = "exec server"
             game.toml:13: `timers.last_left` is 1s: use 5s to 24h
             game.toml:14: `timers.cap` is 200h: use 30s to 168h
             game.toml:15: `timers.warning` is "soon": use a duration written like "90s", "15m" or "1h30m""#]],
+        );
+        check(
+            "[save]",
+            "[timers]\nafk = \"1m\"\n[players]\nactive = 0\n[save]",
+            expect![[r#"
+            game.toml:13: `timers.afk` is 1m: use 5m to 24h, or 0s for never
+            game.toml:15: `players.active` is 0: use a number from 1 to 1000"#]],
+        );
+        check(
+            "[save]",
+            "[timers]\nafk = \"45m\"\n[save]",
+            expect![
+                "game.toml:12: `timers` has `afk`, which needs to know who moves: use `players.active` too"
+            ],
         );
         check(
             "\"5s\"",

@@ -45,6 +45,9 @@ pub const SPEECHLESS_SECONDS: u64 = 1;
 /// after 0.2 s at least, each further one after twice the time: 25 s in all, which a link that hiccups does not take.
 pub const DEAD_RETRANSMITS: u32 = 7;
 
+/// After so many seconds without a sample nobody can tell whether somebody has moved meanwhile.
+const MOST_SECONDS_BETWEEN: u64 = 5;
+
 /// How many peers make room at once when a table is full, so that a flood does not search the table for each newcomer; and
 /// each time that it has grown by as many, it is searched for those who have gone.
 const ROOM: usize = 256;
@@ -149,6 +152,9 @@ impl fmt::Display for Row {
     }
 }
 
+/// How many packets a second of one who moves, and not of one who stands still; nothing where nobody can tell.
+pub type Active = Option<u32>;
+
 /// The senders of datagrams.
 ///
 /// A sender becomes a player by being seen in [`PLAYER_SECONDS`] of the window and by being answered, and is one until it
@@ -156,28 +162,37 @@ impl fmt::Display for Row {
 /// another port, after the last word from the old one, is the same person.
 #[derive(Debug, Clone, Default)]
 pub struct PeerTable {
+    active: Active,
     senders: BTreeMap<SocketAddr, Sender>,
     crowded_at: Option<u64>,
 }
 
 impl PeerTable {
+    /// Returns an empty table of a game whose players are `active` so.
+    pub fn of(active: Active) -> Self {
+        Self { active, ..Self::default() }
+    }
+
     /// Notes that a datagram from `peer` was seen. A [`Kind::Query`] leaves no trace.
     pub fn saw(&mut self, at_second: u64, peer: SocketAddr, what: Kind) {
         match what {
             Kind::Query => {}
-            Kind::Play => self.sender(at_second, peer).saw(at_second),
+            Kind::Play => {
+                let active = self.active.unwrap_or(u32::MAX);
+                self.sender(at_second, peer).saw(at_second, active);
+            }
         }
     }
 
     /// Notes that the game sent something to `address`. What it sends to strangers is not remembered.
     pub fn answered(&mut self, address: IpAddr) {
         let [first, last] = [u16::MIN, u16::MAX].map(|port| SocketAddr::new(address, port));
-        self.senders.range_mut(first..=last).for_each(|(_, sender)| sender.is_answered = true);
+        self.senders.range_mut(first..=last).for_each(|(_, sender)| sender.answered());
     }
 
     /// Takes all who are there now for answered: nobody could listen to what the game sends.
     pub fn answers_were_lost(&mut self) {
-        self.senders.values_mut().for_each(|sender| sender.is_answered = true);
+        self.senders.values_mut().for_each(Sender::answered);
     }
 
     /// Tells whether somebody is there whom the game has not answered yet, as far as is known.
@@ -188,6 +203,21 @@ impl PeerTable {
     /// Returns how many players there are.
     pub fn players(&self, now: u64) -> u32 {
         self.count(now, Standing::Player)
+    }
+
+    /// Returns the second in which any of those who play last came or moved; 0 if nobody plays. Nothing if nobody can tell.
+    pub fn moved_at(&self, now: u64) -> Option<u64> {
+        self.active?;
+        let mut last = 0;
+        for (peer, sender) in &self.senders {
+            match self.standing(peer, sender, now) {
+                Standing::Player => last = last.max(sender.moved_at),
+                // It may be somebody who comes.
+                Standing::New => return None,
+                Standing::Passing | Standing::Unanswered | Standing::Mute | Standing::Dead => {}
+            }
+        }
+        Some(last)
     }
 
     /// Returns the peers seen within the window, in the order of their addresses.
@@ -271,6 +301,10 @@ struct Sender {
     last_seen: u64,
     /// Bit n tells whether it was seen n seconds before `last_seen`.
     seconds: u32,
+    /// How many datagrams came in the second `last_seen`.
+    in_second: u32,
+    /// When it last moved, or came.
+    moved_at: u64,
     /// Whether it had become a player, answers aside, when it was last seen.
     was_player: bool,
     is_answered: bool,
@@ -278,18 +312,39 @@ struct Sender {
 
 impl Sender {
     fn new(now: u64) -> Self {
-        Self { came_at: now, last_seen: now, seconds: 0, was_player: false, is_answered: false }
+        Self {
+            came_at: now,
+            last_seen: now,
+            seconds: 0,
+            in_second: 0,
+            moved_at: now,
+            was_player: false,
+            is_answered: false,
+        }
     }
 
-    fn saw(&mut self, now: u64) {
+    fn saw(&mut self, now: u64, active: u32) {
         if self.seconds_at(now) == 0 {
             self.came_at = now;
+            self.moved_at = self.moved_at.max(now);
             self.is_answered = false;
+        }
+        self.in_second = if now > self.last_seen { 1 } else { self.in_second.saturating_add(1) };
+        if self.in_second >= active {
+            self.moved_at = self.moved_at.max(now);
         }
         self.was_player = self.plays(now);
         self.seconds = self.seconds_at(now) | 1;
         self.last_seen = self.last_seen.max(now);
         self.was_player |= self.seconds.count_ones() >= PLAYER_SECONDS;
+    }
+
+    /// Notes that the game sent it something: from then on it may be a player.
+    fn answered(&mut self) {
+        if !self.is_answered {
+            self.is_answered = true;
+            self.moved_at = self.moved_at.max(self.last_seen);
+        }
     }
 
     fn standing(&self, now: u64) -> Standing {
@@ -343,6 +398,8 @@ pub struct Connection {
     pub retransmits: u32,
     /// How many bytes it has said, where that is known.
     pub received: Option<u64>,
+    /// In how many segments, where that is known.
+    pub segments: Option<u32>,
 }
 
 /// The connections that the socket tables show, judged by how long they stand.
@@ -352,28 +409,74 @@ pub struct Connection {
 /// longer is what is left of a player whose link was cut.
 #[derive(Debug, Clone, Default)]
 pub struct TcpPeers {
-    /// The connections of the last sample, and when each was first seen.
-    known: BTreeMap<SocketAddr, (Connection, u64)>,
+    active: Active,
+    /// The connections of the last sample.
+    known: BTreeMap<SocketAddr, Known>,
     sampled_at: u64,
     began_at: Option<u64>,
 }
 
+/// What is known of one connection.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    connection: Connection,
+    /// When it was first seen.
+    since: u64,
+    /// When it last moved, or came.
+    moved_at: u64,
+}
+
+impl Known {
+    fn new(connection: Connection, now: u64) -> Self {
+        Self { connection, since: now, moved_at: now }
+    }
+
+    /// Returns what is known with what the tables show `passed` seconds later, which is `now`.
+    fn then(self, connection: Connection, now: u64, passed: u64, active: u32) -> Self {
+        let grown =
+            self.connection.segments.zip(connection.segments).map(|(then, now)| now.wrapping_sub(then));
+        // In seconds that nobody looked at it may have moved, and what came in two may have come in one of them.
+        let moves = passed > MOST_SECONDS_BETWEEN || grown.is_none_or(|grown| grown >= active);
+        let moved_at = if moves { now } else { self.moved_at };
+        Self { connection, since: self.since, moved_at }
+    }
+}
+
 impl TcpPeers {
+    /// Returns what is known before the first sample of a game whose players are `active` so.
+    pub fn of(active: Active) -> Self {
+        Self { active, ..Self::default() }
+    }
+
     /// Replaces what is known by what the tables show now. Of more than [`MAX_PEERS`] the longest known stay.
     pub fn sample(&mut self, at_second: u64, established: impl IntoIterator<Item = Connection>) {
+        let (passed, active) = (at_second.saturating_sub(self.sampled_at), self.active.unwrap_or(u32::MAX));
         let mut still = BTreeMap::new();
         let mut new = Vec::new();
         for connection in established {
             match self.known.get(&connection.peer) {
-                Some((_, since)) => _ = still.insert(connection.peer, (connection, *since)),
+                Some(known) => {
+                    let known = known.then(connection, at_second, passed, active);
+                    still.insert(connection.peer, known);
+                }
                 None if new.len() < MAX_PEERS => new.push(connection),
                 None => {}
             }
         }
         new.truncate(MAX_PEERS.saturating_sub(still.len()));
-        still.extend(new.into_iter().map(|connection| (connection.peer, (connection, at_second))));
+        still.extend(new.into_iter().map(|c| (c.peer, Known::new(c, at_second))));
         let began_at = self.began_at.or(Some(at_second));
-        *self = Self { known: still, sampled_at: at_second, began_at };
+        *self = Self { active: self.active, known: still, sampled_at: at_second, began_at };
+    }
+
+    /// Returns the second in which any of those who play last came or moved; 0 if nobody plays. Nothing if nobody can tell.
+    pub fn moved_at(&self) -> Option<u64> {
+        self.active?;
+        if self.newcomers() > 0 {
+            return None;
+        }
+        let plays = |known: &&Known| self.standing(known) == Standing::Player;
+        Some(self.known.values().filter(plays).map(|known| known.moved_at).max().unwrap_or(0))
     }
 
     /// Returns how many players there were in the last sample.
@@ -386,32 +489,30 @@ impl TcpPeers {
     /// One that no sample before it had is not among them: a list ping is over by the next, and there may be one for each.
     /// Before the first sample nobody looked, so whoever is in it may have been there for long.
     pub fn newcomers(&self) -> u32 {
-        let is_so = |(connection, since): &(Connection, u64)| {
-            let was_seen = *since < self.sampled_at || self.began_at == Some(*since);
-            was_seen && self.standing(connection, *since) == Standing::New
+        let is_so = |known: &Known| {
+            let was_seen = known.since < self.sampled_at || self.began_at == Some(known.since);
+            was_seen && self.standing(known) == Standing::New
         };
         self.known.values().map(|known| u32::from(is_so(known))).sum()
     }
 
     /// Returns the connections of the last sample, in the order of their addresses.
     pub fn rows(&self, now: u64) -> impl Iterator<Item = Row> {
-        self.known.values().map(move |(connection, since)| Row {
-            peer: connection.peer,
-            seconds_seen: (self.sampled_at.saturating_sub(*since) + 1).min(WINDOW_SECONDS) as u32,
+        self.known.values().map(move |known| Row {
+            peer: known.connection.peer,
+            seconds_seen: (self.sampled_at.saturating_sub(known.since) + 1).min(WINDOW_SECONDS) as u32,
             last_seen_ago: now.saturating_sub(self.sampled_at),
-            standing: self.standing(connection, *since),
+            standing: self.standing(known),
         })
     }
 
     fn count(&self, standing: Standing) -> u32 {
-        let is_so = |(connection, since): &(Connection, u64)| {
-            u32::from(self.standing(connection, *since) == standing)
-        };
+        let is_so = |known: &Known| u32::from(self.standing(known) == standing);
         self.known.values().map(is_so).sum()
     }
 
-    fn standing(&self, connection: &Connection, since: u64) -> Standing {
-        let stands_for = self.sampled_at.saturating_sub(since);
+    fn standing(&self, Known { connection, since, .. }: &Known) -> Standing {
+        let stands_for = self.sampled_at.saturating_sub(*since);
         if connection.retransmits >= DEAD_RETRANSMITS {
             Standing::Dead
         } else if connection.received == Some(0) && stands_for >= SPEECHLESS_SECONDS {
@@ -758,8 +859,75 @@ mod tests {
         assert_eq!(at(14, |c| c.retransmits = 0), [Standing::Player], "it is back");
     }
 
+    #[test]
+    fn somebody_moves_who_sends_much_in_any_one_second() {
+        let mut table = PeerTable::of(Some(5));
+        let mut second = |now: u64, datagrams: u32| {
+            (0..datagrams).for_each(|_| table.saw(now, peer(1), Kind::Play));
+            table.answered(peer(1).ip());
+            table.moved_at(now)
+        };
+        assert_eq!(
+            (0..4).map(|now| second(now, 1)).collect::<Vec<_>>(),
+            [Some(0), None, None, None],
+            "it comes"
+        );
+        assert_eq!(second(4, 4), Some(0), "it came");
+        assert_eq!(second(5, 5), Some(5));
+        assert_eq!([6, 7, 8].map(|now| second(now, 4)), [Some(5); 3], "it stands still");
+        assert_eq!(second(9, 5), Some(9));
+    }
+
+    #[test]
+    fn whoever_comes_may_move_and_whoever_goes_does_not() {
+        let mut table = PeerTable::of(Some(5));
+        let mut seen = Vec::new();
+        for now in 0..120 {
+            let say = |table: &mut PeerTable, n| {
+                table.saw(now, peer(n), Kind::Play);
+                table.answered(peer(n).ip());
+            };
+            say(&mut table, 1);
+            if (50..60).contains(&now) {
+                say(&mut table, 2);
+            }
+            let moved_at = table.moved_at(now);
+            if seen.last().is_none_or(|(_, last)| *last != moved_at) {
+                seen.push((now, moved_at));
+            }
+        }
+        assert_eq!(seen, [(0, Some(0)), (1, None), (4, Some(0)), (51, None), (54, Some(50)), (79, Some(0))]);
+    }
+
+    #[test]
+    fn without_a_measure_nobody_can_tell_who_moves() {
+        let mut table = PeerTable::default();
+        (0..100).for_each(|second| (0..9).for_each(|_| table.saw(second, peer(1), Kind::Play)));
+        let mut peers = TcpPeers::default();
+        (0..100).for_each(|second| peers.sample(second, [connection(1)]));
+        assert_eq!((table.moved_at(99), peers.moved_at()), (None, None));
+    }
+
+    #[test]
+    fn over_a_connection_somebody_moves_who_sends_many_segments() {
+        let mut peers = TcpPeers::of(Some(5));
+        let mut at = |second, segments| {
+            peers.sample(second, [Connection { segments, ..connection(1) }]);
+            peers.moved_at()
+        };
+        assert_eq!(at(0, Some(10)), None, "it comes");
+        assert_eq!(at(5, Some(14)), Some(0), "it came");
+        assert_eq!(at(6, Some(19)), Some(6));
+        assert_eq!(at(8, Some(23)), Some(6), "it stands still");
+        assert_eq!(at(10, Some(28)), Some(10), "it may have been in one second");
+        assert_eq!(at(11, None), Some(11), "it is not told");
+        assert_eq!(at(12, Some(28)), Some(12), "nor what it was before");
+        assert_eq!(at(13, Some(30)), Some(12));
+        assert_eq!(at(19, Some(30)), Some(19), "nobody looked for long");
+    }
+
     fn connection(n: u32) -> Connection {
-        Connection { peer: peer(n), retransmits: 0, received: Some(100) }
+        Connection { peer: peer(n), retransmits: 0, received: Some(100), segments: Some(10) }
     }
 
     /// Feeds seconds and peer numbers, all of whom are answered, to a table and compares what it says at `now`.

@@ -109,6 +109,8 @@ pub struct Row {
     pub inode: u64,
     /// How many bytes have come over a TCP connection, where that is known: the text tables do not have it.
     pub received: Option<u64>,
+    /// In how many segments, where that is known.
+    pub segments: Option<u32>,
 }
 
 /// What a socket does, as far as it matters for seeing players.
@@ -194,6 +196,7 @@ fn row(line: &str) -> Option<Row> {
         retransmits: u32::from_str_radix(fields.nth(2)?, 16).ok()?,
         inode: fields.nth(2)?.parse().ok()?,
         received: None,
+        segments: None,
     })
 }
 
@@ -439,7 +442,7 @@ mod tests {
         let text = format!("{HEADING}{body}");
         let mut rows = Rows::new(&text);
         let mut seen = String::new();
-        for Row { local, remote, state, retransmits, inode, received: _ } in &mut rows {
+        for Row { local, remote, state, retransmits, inode, received: _, segments: _ } in &mut rows {
             writeln!(seen, "{local} <- {remote} {state:?}, retransmits {retransmits}, inode {inode}")
                 .unwrap();
         }

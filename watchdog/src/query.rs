@@ -24,7 +24,7 @@ use std::{
 
 use domain::{
     game::{Game, Protocol, QueryProtocol},
-    idle::Evidence,
+    idle::{Answering, Evidence},
 };
 use serde::Deserialize;
 use socket2::{Domain, Socket, Type};
@@ -72,6 +72,8 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Shared {
     last: Mutex<Option<(Instant, Result<u32, String>)>>,
+    /// When the game last answered.
+    answered_at: Mutex<Option<Instant>>,
     /// Held while a question is under way.
     own_datagrams: Mutex<u64>,
     /// Where the latest connection to the game comes from.
@@ -111,6 +113,13 @@ impl GameQuery {
             None => Evidence::Unknown("not asked yet".into()),
             Some((at, said)) => evidence(said, at.elapsed()),
         }
+    }
+
+    /// Tells whether the game answers, as far as is known.
+    pub fn answering(&self) -> Answering {
+        let asked = lock(&self.shared.last).as_ref().map(|(at, _)| at.elapsed());
+        let answered = lock(&self.shared.answered_at).map(|at| at.elapsed());
+        answering(asked, answered)
     }
 
     /// Returns how many of the datagrams that came in so far belong to the questions, and keeps the next question from
@@ -158,7 +167,11 @@ impl Shared {
             Protocol::Tcp => ask_by_connection(asked.protocol, to, &deadline, &self.connection),
         };
         drop(own);
-        *lock(&self.last) = Some((Instant::now(), said.map_err(|error| in_words(&error))));
+        let now = Instant::now();
+        if said.is_ok() {
+            *lock(&self.answered_at) = Some(now);
+        }
+        *lock(&self.last) = Some((now, said.map_err(|error| in_words(&error))));
     }
 }
 
@@ -168,6 +181,16 @@ fn evidence(said: &Result<u32, String>, ago: Duration) -> Evidence {
         Err(why) => Evidence::Unknown(why.clone()),
         Ok(_) if ago > FRESH => Evidence::Unknown(format!("the last answer is {} s old", ago.as_secs())),
         Ok(players) => Evidence::count(*players),
+    }
+}
+
+/// Returns what follows from how long ago the game was last `asked`, and last `answered`. Who does not ask learns nothing.
+fn answering(asked: Option<Duration>, answered: Option<Duration>) -> Answering {
+    let is_fresh = |ago: &Duration| *ago <= FRESH;
+    match (asked.filter(is_fresh), answered) {
+        (_, Some(ago)) if is_fresh(&ago) => Answering::Yes,
+        (Some(_), Some(_)) => Answering::No,
+        (Some(_), None) | (None, _) => Answering::Unknown,
     }
 }
 
@@ -636,6 +659,32 @@ mod tests {
         assert_eq!(after(20), Evidence::Players(2));
         assert_eq!(after(21), Evidence::Unknown("the last answer is 21 s old".into()));
         assert_eq!(evidence(&Ok(0), Duration::ZERO), Evidence::Empty);
+    }
+
+    #[test]
+    fn a_game_answers_no_more_when_it_did_and_is_still_asked() {
+        let said = |asked: Option<u64>, answered: Option<u64>| {
+            answering(asked.map(Duration::from_secs), answered.map(Duration::from_secs))
+        };
+        assert_eq!(said(None, None), Answering::Unknown);
+        assert_eq!(said(Some(0), None), Answering::Unknown, "it never answered");
+        assert_eq!(said(Some(0), Some(20)), Answering::Yes);
+        assert_eq!(said(Some(0), Some(21)), Answering::No);
+        assert_eq!(said(Some(21), Some(21)), Answering::Unknown, "it is not asked any more");
+    }
+
+    #[test]
+    fn an_answer_is_remembered_when_the_next_does_not_come() {
+        let server = Server::answering(vec![A2S.to_vec()]);
+        let asked = Asked { protocol: QueryProtocol::A2s, port: server.port };
+        let shared = Shared::default();
+        shared.ask(asked, LIMIT * 30);
+        assert!(lock(&shared.answered_at).is_some());
+        server.asked.join().unwrap();
+        let before = *lock(&shared.answered_at);
+        shared.ask(asked, Duration::from_millis(50));
+        assert!(lock(&shared.last).take().unwrap().1.is_err());
+        assert_eq!(*lock(&shared.answered_at), before);
     }
 
     #[test]

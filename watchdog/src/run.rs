@@ -324,20 +324,18 @@ impl Task {
             let sample = Sample {
                 at: ready.elapsed(),
                 players: look.players.clone(),
+                still_for: look.still_for,
                 listening: look.listening,
+                answering: look.answering,
                 held,
             };
             let verdict = watch.sample(&sample, &timers);
             attendance.note(sample.at, &sample.players);
             self.recount(&attendance, senses);
             self.tell(&look, &verdict);
-            self.operator.heed(warning(&sample, &verdict));
+            self.operator.heed(warning(&verdict));
             match verdict {
-                // Somebody may just have asked to keep it awake, as people do when they are warned; or come while it was
-                // asked.
-                Verdict::Stop(StopWhy::LastLeft | StopWhy::NeverJoined)
-                    if (self.reporter.ask(ASK_LIMIT) && self.reporter.is_kept())
-                        || self.look(senses).players != Evidence::Empty => {}
+                Verdict::Stop(why) if self.is_called_off(&why, senses) => {}
                 Verdict::Stop(why) => return Ok(Leave::Stop(WhyRecord::from(&why))),
                 Verdict::Keep | Verdict::Warn { .. } => {}
             }
@@ -370,10 +368,32 @@ impl Task {
         });
     }
 
+    /// Tells whether it is not to stop after all: somebody may just have asked to keep it awake, as people do when they are
+    /// warned; or have come, or moved, while it was asked.
+    fn is_called_off(&mut self, why: &StopWhy, senses: &mut Senses) -> bool {
+        let is_kept = || self.reporter.ask(ASK_LIMIT) && self.reporter.is_kept();
+        match why {
+            StopWhy::NeverJoined | StopWhy::LastLeft => {
+                is_kept() || self.look(senses).players != Evidence::Empty
+            }
+            StopWhy::AllAway => {
+                is_kept()
+                    || self.look(senses).still_for.is_none_or(|still_for| still_for < self.env.timers.afk)
+            }
+            StopWhy::Asked(_)
+            | StopWhy::Cap
+            | StopWhy::NeverReady
+            | StopWhy::Deaf
+            | StopWhy::Unresponsive
+            | StopWhy::GameEnded(_)
+            | StopWhy::Reclaimed => false,
+        }
+    }
+
     /// Reports a look: at once if who is on has changed or the warning came or went, with the next report otherwise.
     fn tell(&self, look: &Look, verdict: &Verdict) {
         let stops_in_s = match verdict {
-            Verdict::Warn { left } => Some(left.as_secs()),
+            Verdict::Warn { left, .. } => Some(left.as_secs()),
             Verdict::Stop(_) => Some(0),
             Verdict::Keep => None,
         };

@@ -4,11 +4,14 @@
 //! and [`crate::rate`] judge them, and [`domain::idle::combine`] makes one verdict. It never takes a source that failed
 //! for one that saw nobody.
 
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use domain::{
     game::{Count, Game, Protocol},
-    idle::{Evidence, Listening, Sighting, Source, combine},
+    idle::{Answering, Evidence, Listening, Sighting, Source, combine},
     sight::{Sight, Standing},
 };
 
@@ -29,6 +32,10 @@ pub struct Look {
     pub listening: Listening,
     /// All sources together.
     pub players: Evidence,
+    /// For how long nobody who is on has moved; nothing where nobody can tell.
+    pub still_for: Option<Duration>,
+    /// Whether the game answers its query.
+    pub answering: Answering,
     /// What each source says.
     pub sightings: Vec<Sighting>,
     /// The peers that were seen, players or not.
@@ -76,7 +83,7 @@ impl Senses {
             tcp_ports,
             udp_ports,
             since: Instant::now(),
-            judge: Judge::new(begun),
+            judge: Judge::new(begun, game.players.active),
             rate: Rate::default(),
             query: GameQuery::start(game),
         }
@@ -142,7 +149,20 @@ impl Senses {
         }
         let count = self.game.query.as_ref().map_or(Count::Partial, |query| query.count);
         let players = combine(&self.game.protocols(), count, &sightings);
-        Look { listening, players, sightings, peers: self.peers() }
+        let answering = self.query.as_ref().map_or(Answering::Unknown, GameQuery::answering);
+        let still_for = self.still_for(listening);
+        Look { listening, players, still_for, answering, sightings, peers: self.peers() }
+    }
+
+    /// Returns for how long nobody who is on has moved, if everybody could be seen.
+    fn still_for(&mut self, listening: Listening) -> Option<Duration> {
+        let (now, protocols) = (self.seconds(), self.game.protocols());
+        let still_for = self.judge.still_for(now, &protocols).map(Duration::from_secs);
+        let is_blind = |protocol: &Protocol| match protocol {
+            Protocol::Tcp => listening == Listening::Unknown,
+            Protocol::Udp => self.tap.is_err(),
+        };
+        still_for.filter(|_| !protocols.iter().any(is_blind))
     }
 
     fn look_at(&mut self, tables: &Tables) -> (Listening, Vec<Sighting>) {
@@ -193,14 +213,7 @@ impl Senses {
             let own = own.flatten().map_or(0, |own| *own);
             self.rate.sample(Sample { at_ms, total, own });
         }
-        match self.rate.count(at_ms) {
-            None => Evidence::Unknown("looked only once so far".into()),
-            Some(count) if count.datagrams > 0 => Evidence::Players(1),
-            Some(_) if self.judge.is_too_early(at_ms / 1000) => {
-                Evidence::Unknown("looked for too short a time".into())
-            }
-            Some(_) => Evidence::Empty,
-        }
+        self.judge.rate_evidence(at_ms / 1000, self.rate.count(at_ms))
     }
 
     fn peers(&self) -> Vec<Peer> {
@@ -254,7 +267,12 @@ impl Answers {
 }
 
 fn connection(row: &Row) -> Connection {
-    Connection { peer: row.remote, retransmits: row.retransmits, received: row.received }
+    Connection {
+        peer: row.remote,
+        retransmits: row.retransmits,
+        received: row.received,
+        segments: row.segments,
+    }
 }
 
 fn sighting(source: Source, protocol: Protocol, evidence: Evidence) -> Sighting {

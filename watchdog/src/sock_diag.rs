@@ -59,6 +59,9 @@ const LISTEN: u32 = 1 << 10;
 /// Where `tcpi_bytes_received` is in `struct tcp_info`, since Linux 4.1.
 const BYTES_RECEIVED_AT: usize = 128;
 
+/// Where `tcpi_data_segs_in` is, since Linux 4.6.
+const DATA_SEGMENTS_IN_AT: usize = 152;
+
 /// Why there is no dump.
 #[derive(Debug, Error)]
 pub enum DiagError {
@@ -239,6 +242,7 @@ fn refusal(body: &[u8]) -> io::Error {
 fn row(body: &[u8]) -> Result<Row, DiagError> {
     let (message, attributes) = body.split_at_checked(ANSWER_BYTES).ok_or(DiagError::Garbled)?;
     let [family, state, _timer, retransmits] = *message.first_chunk().ok_or(DiagError::Garbled)?;
+    let info = tcp_info(attributes);
     let port = |at: usize| Ok(u16::from_be_bytes(array(message, at)?));
     Ok(Row {
         local: SocketAddr::new(address(family, array(message, 8)?)?, port(4)?),
@@ -246,7 +250,8 @@ fn row(body: &[u8]) -> Result<Row, DiagError> {
         state: SocketState::from_kernel(state),
         retransmits: retransmits.into(),
         inode: u32_at(message, 68)?.into(),
-        received: bytes_received(attributes),
+        received: info.and_then(|info| array(info, BYTES_RECEIVED_AT).ok()).map(u64::from_ne_bytes),
+        segments: info.and_then(|info| array(info, DATA_SEGMENTS_IN_AT).ok()).map(u32::from_ne_bytes),
     })
 }
 
@@ -258,13 +263,13 @@ fn address(family: u8, octets: [u8; 16]) -> Result<IpAddr, DiagError> {
     }
 }
 
-/// Finds in the attributes how many bytes have come; nothing if the kernel does not say.
-fn bytes_received(mut attributes: &[u8]) -> Option<u64> {
+/// Finds `struct tcp_info` in the attributes, as long as this kernel has it; nothing if it is not there.
+fn tcp_info(mut attributes: &[u8]) -> Option<&[u8]> {
     loop {
         let (length, kind) = (u16_at(attributes, 0).ok()?, u16_at(attributes, 2).ok()?);
         let value = attributes.get(4..length.into())?;
         if kind == INET_DIAG_INFO {
-            return Some(u64::from_ne_bytes(array(value, BYTES_RECEIVED_AT).ok()?));
+            return Some(value);
         }
         attributes = attributes.get(padded(length.into())..)?;
     }
@@ -327,11 +332,11 @@ mod tests {
             let rows = dump(Family::V6, Protocol::Tcp, &[1, game.port(), 2]);
             rows.into_iter().find(|row| row.state == SocketState::Established).unwrap()
         };
-        assert_eq!(heard().received, Some(0));
+        assert_eq!((heard().received, heard().segments), (Some(0), Some(0)));
         assert_eq!(heard().remote, player.local_addr().unwrap());
         player.write_all(b"hello").unwrap();
         server.read_exact(&mut [0; 5]).unwrap();
-        assert_eq!(heard().received, Some(5));
+        assert_eq!((heard().received, heard().segments), (Some(5), Some(1)));
     }
 
     #[test]

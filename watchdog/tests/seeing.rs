@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, net::SocketAddr, path::Pat
 use anyhow::{Context, Result, bail};
 use domain::{
     game::{Count, Game, Protocol},
-    idle::{Evidence, Held, Listening, Sample, Sighting, Source, Timers, Verdict, Watch, combine},
+    idle::{Answering, Evidence, Held, Listening, Sample, Sighting, Source, Timers, Verdict, Watch, combine},
 };
 use expect_test::{Expect, expect};
 use watchdog::peers::{Connection, Kind, PeerTable, TcpPeers};
@@ -18,6 +18,7 @@ const TIMERS: Timers = Timers {
     never_joined: Duration::from_secs(100),
     last_left: Duration::from_secs(40),
     warning: Duration::from_secs(20),
+    afk: Duration::ZERO,
     cap: Duration::from_secs(12 * 60 * 60),
 };
 
@@ -399,7 +400,9 @@ impl Replay {
         let sample = Sample {
             at: Duration::from_secs(now),
             players: players.clone(),
+            still_for: None,
             listening: Listening::Yes,
+            answering: Answering::Unknown,
             held: Held::No,
         };
         let verdict = match self.watch.sample(&sample, &TIMERS) {
@@ -445,5 +448,5 @@ fn connection(text: &str) -> Result<Connection> {
     let mut next = || parts.next().context("a connection of fewer than three parts");
     let peer: SocketAddr = next()?.parse()?;
     let retransmits = next()?.parse()?;
-    Ok(Connection { peer, retransmits, received: Some(next()?.parse()?) })
+    Ok(Connection { peer, retransmits, received: Some(next()?.parse()?), segments: None })
 }

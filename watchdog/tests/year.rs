@@ -1,43 +1,39 @@
 //! A year of evenings: random players, lag, strangers and failures, second by second, through everything that decides and
 //! nothing that looks. Nobody is thrown out, nothing stays up longer than it has to, and nothing outlives the cap.
+//!
+//! What happens in an evening is in [`evening`]; here stands what must be so whatever happens.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use domain::{
     attendance::Attendance,
-    game::{Count, Protocol},
-    idle::{Evidence, Held, Listening, Sample, Sighting, Source, Timers, Verdict, Watch, combine},
+    idle::{Answering, Evidence, Held, Listening, Sample, Timers, Verdict, Watch},
     world::StopWhy,
 };
 use watchdog::{
     judge::{Begun, Judge},
-    peers::{Connection, Kind, SILENCE_SECONDS, WINDOW_SECONDS},
+    peers::{SILENCE_SECONDS, WINDOW_SECONDS},
 };
 
-/// How long an evening may be at the most, in seconds: the cap.
-const CAP: u64 = 3 * 60 * 60;
+#[path = "year/evening.rs"]
+mod evening;
 
-/// How long the world stays after the last player.
-const LAST_LEFT: u64 = 300;
+use evening::{ACTIVE, CAP, Evening, LAST_LEFT, NEVER_JOINED, Truth};
 
-/// How long it waits for the first.
-const NEVER_JOINED: u64 = 600;
+/// The most that one sample adds to a timer, whatever was before it.
+const LONGEST_GAP: u64 = Watch::LONGEST_GAP.as_secs();
 
 #[test]
 fn a_year_of_evenings_passes_without_a_player_thrown_out_or_an_hour_wasted() {
     let mut told = Told::default();
     for seed in 0..365 {
-        let evening = Evening::new(seed);
-        let attendance = evening.play(&mut told);
-        told.attended(seed, &attendance);
+        play(seed, &mut told);
     }
     // The year is worth something only if all of it happened.
-    assert!(told.joined > 300 && told.capped > 5 && told.never > 5, "{told:?}");
+    assert!(told.joined > 100 && told.capped > 20 && told.never > 10, "{told:?}");
+    assert!(told.away > 20 && told.deaf > 10 && told.unresponsive > 10, "{told:?}");
     assert!(told.unknown_seconds > 10_000 && told.strangers > 10_000, "{told:?}");
-    assert!(told.year_attended.abs_diff(told.year_played) < told.year_played / 20, "{told:?}");
+    assert!(told.attended > told.played / 2, "{told:?}");
 }
 
 /// How the evenings ended, and what was in them.
@@ -46,234 +42,237 @@ struct Told {
     joined: u32,
     never: u32,
     capped: u32,
+    away: u32,
+    deaf: u32,
+    unresponsive: u32,
     strangers: u64,
     unknown_seconds: u64,
-    /// For how long somebody was on in the evening, how often somebody came, and the same of the year.
+    /// For how long players were on, and for how long they were noted.
     played: u64,
-    stays: u64,
-    year_played: u64,
-    year_attended: u64,
+    attended: u64,
+}
+
+/// Plays the evening of `seed`, and compares each verdict with what is true.
+fn play(seed: u64, told: &mut Told) {
+    let mut evening = Evening::new(seed);
+    let timers = timers(&evening);
+    let (mut judge, mut watch) = (Judge::new(Begun::BeforeTheGame, Some(ACTIVE)), Watch::default());
+    let (mut tally, mut attendance) = (Tally::default(), Attendance::default());
+    for now in 0..=CAP {
+        let (truth, connections) = evening.second(now, &mut judge);
+        told.strangers += truth.strangers;
+        tally.second(now, &truth, &evening);
+        if evening.is_paused(now) {
+            tally.pause(&truth);
+            continue;
+        }
+        let players = evening.look(now, &mut judge, connections);
+        told.unknown_seconds += u64::from(matches!(players, Evidence::Unknown(_)));
+        let sample = Sample {
+            at: Duration::from_secs(now),
+            players,
+            still_for: evening.still_for(now, &mut judge).map(Duration::from_secs),
+            listening: evening.listening(now),
+            answering: evening.answering(now),
+            held: if evening.is_held(now) { Held::Yes } else { Held::No },
+        };
+        tally.look(now, &truth, &evening, &sample);
+        attendance.note(sample.at, &sample.players);
+        match watch.sample(&sample, &timers) {
+            Verdict::Keep | Verdict::Warn { .. } => tally.may_go_on(seed, now, &timers),
+            Verdict::Stop(why) => {
+                tally.may_stop(seed, now, &why, &truth, &timers, &evening);
+                *told.of(&why) += 1;
+                break;
+            }
+        }
+    }
+    told.played += tally.played;
+    told.attended += tally.attended(seed, &attendance);
+}
+
+fn timers(evening: &Evening) -> Timers {
+    let (never_joined, last_left) =
+        if evening.is_patient { (2 * CAP, 2 * CAP) } else { (NEVER_JOINED, LAST_LEFT) };
+    Timers {
+        never_joined: Duration::from_secs(never_joined),
+        last_left: Duration::from_secs(last_left),
+        warning: Duration::from_secs(60),
+        afk: Duration::from_secs(evening.afk),
+        cap: Duration::from_secs(CAP),
+    }
 }
 
 impl Told {
-    /// Checks what was noted of an evening against who really was on.
-    fn attended(&mut self, seed: u64, attendance: &Attendance) {
+    fn of(&mut self, why: &StopWhy) -> &mut u32 {
+        match why {
+            StopWhy::NeverJoined => &mut self.never,
+            StopWhy::LastLeft => &mut self.joined,
+            StopWhy::Cap => &mut self.capped,
+            StopWhy::AllAway => &mut self.away,
+            StopWhy::Deaf => &mut self.deaf,
+            StopWhy::Unresponsive => &mut self.unresponsive,
+            StopWhy::Asked(_) | StopWhy::NeverReady | StopWhy::GameEnded(_) | StopWhy::Reclaimed => {
+                panic!("{why:?} is nothing that is seen")
+            }
+        }
+    }
+}
+
+/// Seconds of the evening so far, counted from what is true.
+#[derive(Debug, Default)]
+struct Tally {
+    /// For how long nobody was on, and nobody wanted it awake.
+    alone: u64,
+    /// How much of that nobody could know.
+    blind: u64,
+    /// Whether anybody was seen.
+    ever: bool,
+    /// When somebody who was on last moved.
+    moved_at: u64,
+    /// When strangers last sent something.
+    strangers_at: Option<u64>,
+    /// For how long a port was not bound.
+    closed: u64,
+    /// For how long of that nobody was on.
+    closed_alone: u64,
+    /// For how long the game answered no more, with nobody on, and nobody wanted it awake.
+    mute_alone: u64,
+    /// How often nobody was seen since somebody was, or it was held.
+    seen_empty: u64,
+    /// For how long it was plain to see that all stand still.
+    seen_still: u64,
+    pauses: u64,
+    is_pausing: bool,
+    /// For how long somebody was on, and how often that began.
+    played: u64,
+    stays: u64,
+    is_on: bool,
+    /// For how long strangers may have been taken for players.
+    noisy: u64,
+}
+
+impl Tally {
+    fn second(&mut self, now: u64, truth: &Truth, evening: &Evening) {
+        let is_free = !truth.is_on && !evening.is_held(now);
+        (self.alone, self.blind) = if is_free { (self.alone + 1, self.blind) } else { (0, 0) };
+        self.played += u64::from(truth.is_on);
+        self.stays += u64::from(truth.is_on && !self.is_on);
+        self.is_on = truth.is_on;
+        self.moved_at = if truth.is_moving { now } else { self.moved_at };
+        self.strangers_at = if truth.strangers > 0 { Some(now) } else { self.strangers_at };
+    }
+
+    fn pause(&mut self, truth: &Truth) {
+        self.pauses += u64::from(!self.is_pausing);
+        self.is_pausing = true;
+        self.blind += u64::from(!truth.is_on);
+        self.seen_still = 0;
+    }
+
+    /// Checks what was noted of the evening against who really was on, and returns for how long somebody was noted. Whoever comes
+    /// is seen after a while, and whoever leaves for a while longer.
+    fn attended(&self, seed: u64, attendance: &Attendance) -> u64 {
         let sums = attendance.sums();
         let (noted, unknown) = (sums.played.as_secs(), sums.unknown.as_secs());
-        // Whoever comes is seen after a while, and whoever leaves for a while longer.
-        let slack = self.stays * WINDOW_SECONDS;
-        assert!(noted <= self.played + slack, "evening {seed}: {noted} s noted, {} s played", self.played);
-        assert!(noted + unknown + slack >= self.played, "evening {seed}: {noted} s of {} s", self.played);
-        self.year_played += self.played;
-        self.year_attended += noted;
+        let (played, slack) = (self.played, self.stays * WINDOW_SECONDS);
+        assert!(noted <= played + slack + self.noisy, "evening {seed}: {noted} s noted, {played} s played");
+        assert!(noted + unknown + slack >= played, "evening {seed}: {noted} s noted, {played} s played");
+        noted
     }
-}
 
-/// A stay of one player, in seconds of the evening.
-struct Stay {
-    from: u64,
-    to: u64,
-    peer: SocketAddr,
-    /// How many of 100 seconds something is said in.
-    talks: u64,
-    /// In how many seconds something got through.
-    heard: u64,
-}
-
-struct Evening {
-    random: Random,
-    protocol: Protocol,
-    stays: Vec<Stay>,
-    /// Seconds in which nothing gets through from anybody.
-    lags: Vec<(u64, u64)>,
-    /// Seconds in which the watchdog does not run.
-    pauses: Vec<(u64, u64)>,
-    /// Seconds in which the source fails.
-    failures: Vec<(u64, u64)>,
-    scans: Vec<u64>,
-    /// Every how many seconds a list is brought up to date, and whether the query is known as one.
-    ping: Option<(u64, Kind)>,
-    /// Whether that comes from one port. More often than every 10 s it then cannot be told from a player who stands still,
-    /// unless it is known as a query.
-    keeps_port: bool,
-}
-
-impl Evening {
-    fn new(seed: u64) -> Self {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let protocol = if random.one_in(3) { Protocol::Tcp } else { Protocol::Udp };
-        let players = if random.one_in(10) { 0 } else { 1 + random.below(4) };
-        let mut stays = Vec::new();
-        for player in 0..players {
-            let mut from = 5 + random.below(NEVER_JOINED - 60);
-            for _ in 0..=random.below(3) {
-                let longest = if random.one_in(20) { CAP } else { 3000 };
-                let to = from + 30 + random.below(longest);
-                let peer = peer(player as u32, 40_000 + random.below(20_000) as u16);
-                stays.push(Stay { from, to, peer, talks: if random.one_in(3) { 45 } else { 98 }, heard: 0 });
-                // Many come back when the world is about to go.
-                let stop = LAST_LEFT + if protocol == Protocol::Udp { SILENCE_SECONDS } else { 0 };
-                from = to + if random.one_in(2) { random.below(600) } else { stop - 20 + random.below(20) };
-            }
+    fn look(&mut self, now: u64, truth: &Truth, evening: &Evening, sample: &Sample) {
+        self.is_pausing = false;
+        let is_held = sample.held == Held::Yes;
+        // Where strangers cannot be told from players, they keep it awake.
+        let is_noisy = evening.counts_strangers(now)
+            && self.strangers_at.is_some_and(|at| now - at <= WINDOW_SECONDS + 1);
+        let is_unknown = matches!(sample.players, Evidence::Unknown(_));
+        self.blind += u64::from(is_unknown && !truth.is_on);
+        if is_noisy {
+            (self.alone, self.blind) = (0, 0);
+            self.noisy += 1;
         }
-        let spans = |random: &mut Random, most: u64, longest: u64| -> Vec<(u64, u64)> {
-            let spans = 0..random.below(most + 1);
-            spans
-                .map(|_| (random.below(CAP), 1 + random.below(longest)))
-                .map(|(at, long)| (at, at + long))
-                .collect()
+        match sample.players {
+            Evidence::Players(_) => (self.seen_empty, self.ever) = (0, true),
+            Evidence::Empty | Evidence::Unknown(_) if is_held => self.seen_empty = 0,
+            Evidence::Empty => self.seen_empty += 1,
+            Evidence::Unknown(_) => {}
+        }
+        match sample.listening {
+            Listening::Yes => (self.closed, self.closed_alone) = (0, 0),
+            Listening::No => {
+                self.closed += 1;
+                self.closed_alone = if truth.is_on || is_noisy { 0 } else { self.closed_alone + 1 };
+            }
+            Listening::Unknown => {}
+        }
+        let is_mute = sample.answering == Answering::No && !truth.is_on && !is_held && !is_noisy;
+        self.mute_alone = if is_mute { self.mute_alone + 1 } else { 0 };
+        let is_still = truth.is_on && !truth.is_moving && !is_held && !evening.is_failing(now);
+        let is_plain = matches!(sample.players, Evidence::Players(_)) && sample.still_for.is_some();
+        self.seen_still = match (is_still && sample.players != Evidence::Empty, is_plain) {
+            (false, _) => 0,
+            (true, true) => self.seen_still + 1,
+            (true, false) => self.seen_still,
         };
-        let lags = spans(&mut random, 20, SILENCE_SECONDS - 4);
-        let pauses = spans(&mut random, 1, 400);
-        let failures = spans(&mut random, 3, 2 * LAST_LEFT);
-        let scans = (0..random.below(30)).map(|_| random.below(CAP)).collect();
-        let kind = if random.one_in(2) { Kind::Query } else { Kind::Play };
-        let ping = random.one_in(2).then(|| ([1, 2, 10][random.below(3) as usize], kind));
-        let keeps_port = random.one_in(2);
-        Self { random, protocol, stays, lags, pauses, failures, scans, ping, keeps_port }
     }
 
-    fn play(mut self, told: &mut Told) -> Attendance {
-        let timers = Timers {
-            never_joined: Duration::from_secs(NEVER_JOINED),
-            last_left: Duration::from_secs(LAST_LEFT),
-            warning: Duration::from_secs(60),
-            cap: Duration::from_secs(CAP),
+    /// Fails if it should have stopped before.
+    fn may_go_on(&self, seed: u64, now: u64, timers: &Timers) {
+        assert!(now < CAP, "evening {seed}: it outlived its cap");
+        // After a pause nobody is called absent before there was time to see them, nor before who was there has been silent
+        // for long enough.
+        let unseen = self.blind + if self.blind > 0 { 2 * WINDOW_SECONDS } else { 0 } + 1;
+        let (limit, late) = if self.ever {
+            (timers.last_left, SILENCE_SECONDS + WINDOW_SECONDS)
+        } else {
+            (timers.never_joined, 0)
         };
-        let (mut judge, mut watch) = (Judge::new(Begun::BeforeTheGame), Watch::default());
-        // How long nobody was on, and how much of that could not be known.
-        let (mut alone, mut blind, mut ever) = (0, 0, false);
-        let mut attendance = Attendance::default();
-        (told.played, told.stays) = (0, 0);
-        for now in 0..=CAP {
-            let connections = self.players(now, &mut judge);
-            let on = self.stays.iter().filter(|stay| (stay.from..stay.to).contains(&now));
-            // What is heard in one second alone may be a scan.
-            let (is_on, is_known) = (on.clone().count() > 0, on.clone().any(|stay| stay.heard > 1));
-            told.strangers += self.strangers(now, &mut judge);
-            (alone, blind) = if is_on { (0, 0) } else { (alone + 1, blind) };
-            ever |= is_on;
-            told.played += u64::from(is_on);
-            told.stays += self.stays.iter().filter(|stay| stay.from == now).count() as u64;
-            if within(&self.pauses, now) {
-                blind += u64::from(!is_on);
-                continue;
-            }
-            let evidence = self.look(now, &mut judge, connections);
-            let is_unknown = matches!(evidence, Evidence::Unknown(_));
-            told.unknown_seconds += u64::from(is_unknown);
-            blind += u64::from(is_unknown && !is_on);
-            let sample = Sample {
-                at: Duration::from_secs(now),
-                players: evidence,
-                listening: Listening::Yes,
-                held: Held::No,
-            };
-            attendance.note(sample.at, &sample.players);
-            match watch.sample(&sample, &timers) {
-                Verdict::Keep | Verdict::Warn { .. } => {
-                    let limit = if ever { LAST_LEFT + SILENCE_SECONDS } else { NEVER_JOINED };
-                    // After a pause nobody is called absent before there was time to see them.
-                    let unseen = blind + if blind > 0 { 2 * WINDOW_SECONDS } else { 0 };
-                    assert!(alone <= limit + unseen + 1, "{alone} s alone at {now} s, {blind} s blind");
-                    assert!(now < CAP, "it outlived its cap");
-                }
-                Verdict::Stop(StopWhy::Cap) => {
-                    assert_eq!(now, CAP);
-                    told.capped += 1;
-                    return attendance;
-                }
-                Verdict::Stop(why) => {
-                    assert!(!is_known, "thrown out at {now} s: {why:?}");
-                    told.joined += u32::from(why == StopWhy::LastLeft);
-                    told.never += u32::from(why == StopWhy::NeverJoined);
-                    return attendance;
-                }
-            }
-        }
-        attendance
-    }
-
-    /// Lets those who are on say something, and returns their connections.
-    fn players(&mut self, now: u64, judge: &mut Judge) -> Vec<Connection> {
-        let lags = within(&self.lags, now);
-        let mut connections = Vec::new();
-        for stay in self.stays.iter_mut().filter(|stay| (stay.from..stay.to).contains(&now)) {
-            connections.push(connection(stay.peer, lags));
-            // Whoever joins has much to say at first.
-            let talks = if stay.heard < 10 { 100 } else { stay.talks };
-            if !lags && self.random.below(100) < talks {
-                stay.heard += 1;
-                if self.protocol == Protocol::Udp {
-                    judge.udp.saw(now, stay.peer, Kind::Play);
-                    judge.udp.answered(stay.peer.ip());
-                }
-            }
-        }
-        connections
-    }
-
-    /// Lets strangers come by, and tells how many datagrams they sent.
-    fn strangers(&mut self, now: u64, judge: &mut Judge) -> u64 {
-        let mut sent = 0;
-        let mut say = |who: SocketAddr, kind| {
-            judge.udp.saw(now, who, kind);
-            // A scanner and a list are answered, too.
-            judge.udp.answered(who.ip());
-            sent += 1;
+        let within = |what: &str, seconds: u64, limit: Duration, late: u64| {
+            assert!(
+                seconds <= limit.as_secs() + late + unseen,
+                "evening {seed} at {now} s: {what}: {self:?}"
+            );
         };
-        if self.scans.contains(&now) {
-            (0..3).for_each(|n| say(peer(1000 + n, 55_555), Kind::Play));
+        within("alone", self.alone, limit, late);
+        within("deaf", self.closed_alone, Watch::DEAF_LIMIT, SILENCE_SECONDS + WINDOW_SECONDS);
+        within("mute", self.mute_alone, Watch::UNANSWERED_LIMIT, SILENCE_SECONDS + WINDOW_SECONDS);
+        if !timers.afk.is_zero() {
+            within("still", self.seen_still, timers.afk, WINDOW_SECONDS);
         }
-        if let Some((every, kind)) = self.ping.filter(|(every, _)| now.is_multiple_of(*every)) {
-            let keeps_port = self.keeps_port && (every == 10 || kind == Kind::Query);
-            say(peer(2000, 1024 + if keeps_port { 0 } else { now % 60_000 } as u16), kind);
+    }
+
+    /// Fails if it should not stop, or not for this reason.
+    fn may_stop(
+        &self,
+        seed: u64,
+        now: u64,
+        why: &StopWhy,
+        truth: &Truth,
+        timers: &Timers,
+        evening: &Evening,
+    ) {
+        let so = |is_so: bool| assert!(is_so, "evening {seed} at {now} s: {why:?}: {truth:?}, {self:?}");
+        let after_gaps = |seconds: u64| seconds + LONGEST_GAP * (self.pauses + 1);
+        match why {
+            StopWhy::Cap => so(now == CAP),
+            StopWhy::LastLeft | StopWhy::NeverJoined => {
+                let limit = if *why == StopWhy::LastLeft { timers.last_left } else { timers.never_joined };
+                so(!truth.is_known && after_gaps(self.seen_empty) >= limit.as_secs());
+            }
+            StopWhy::Deaf => {
+                so(!truth.is_known && after_gaps(self.closed) >= Watch::DEAF_LIMIT.as_secs());
+            }
+            StopWhy::Unresponsive => {
+                let is_long = evening.unanswered_for(now) >= Watch::UNANSWERED_LIMIT.as_secs();
+                so(!truth.is_known && is_long && !evening.is_held(now));
+            }
+            StopWhy::AllAway => {
+                let is_long = now - self.moved_at >= timers.afk.as_secs();
+                so(is_long && !timers.afk.is_zero() && !evening.is_held(now));
+            }
+            StopWhy::Asked(_) | StopWhy::NeverReady | StopWhy::GameEnded(_) | StopWhy::Reclaimed => so(false),
         }
-        sent
-    }
-
-    fn look(&self, now: u64, judge: &mut Judge, connections: Vec<Connection>) -> Evidence {
-        let is_failing = within(&self.failures, now);
-        let (source, evidence) = match self.protocol {
-            Protocol::Tcp => {
-                if !is_failing {
-                    judge.tcp.sample(now, connections);
-                }
-                (Source::SocketTables, judge.tcp_evidence())
-            }
-            Protocol::Udp => {
-                judge.listened(now, u32::from(is_failing));
-                (Source::PacketPeers, judge.udp_evidence(now))
-            }
-        };
-        let evidence = if is_failing { Evidence::Unknown("it fails".into()) } else { evidence };
-        combine(&[self.protocol], Count::Partial, &[Sighting { source, protocol: self.protocol, evidence }])
-    }
-}
-
-fn connection(peer: SocketAddr, lags: bool) -> Connection {
-    Connection { peer, retransmits: if lags { 5 } else { 0 }, received: Some(1000) }
-}
-
-fn within(spans: &[(u64, u64)], now: u64) -> bool {
-    spans.iter().any(|(from, to)| (*from..*to).contains(&now))
-}
-
-fn peer(n: u32, port: u16) -> SocketAddr {
-    let first = u32::from(Ipv4Addr::new(198, 18, 0, 0));
-    SocketAddr::from((Ipv4Addr::from(first + n), port))
-}
-
-/// A linear congruential generator (Knuth's), of which the upper bits are used.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
     }
 }

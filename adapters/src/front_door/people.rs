@@ -58,6 +58,7 @@ pub(super) async fn create(
             never_joined: seconds(timers.never_joined_s),
             last_left: seconds(timers.last_left_s),
             warning: seconds(timers.warning_s),
+            afk: seconds(timers.afk_s),
             cap: seconds(timers.cap_s),
         },
         storage,

@@ -71,6 +71,8 @@ pub struct TimersRequest {
     pub last_left_s: Option<u64>,
     /// How long before the stop to warn.
     pub warning_s: Option<u64>,
+    /// How long players may be on of whom nobody moves; 0 for as long as they like.
+    pub afk_s: Option<u64>,
     /// The longest run.
     pub cap_s: Option<u64>,
 }
@@ -593,6 +595,9 @@ pub struct TimersView {
     pub last_left_s: u64,
     /// How long before the stop to warn.
     pub warning_s: u64,
+    /// How long players may be on of whom nobody moves; 0 for as long as they like.
+    #[serde(default)]
+    pub afk_s: u64,
     /// The longest run.
     pub cap_s: u64,
 }
@@ -604,6 +609,7 @@ impl TimersView {
             never_joined_s: seconds(timers.never_joined),
             last_left_s: seconds(timers.last_left),
             warning_s: seconds(timers.warning),
+            afk_s: seconds(timers.afk),
             cap_s: seconds(timers.cap),
         }
     }

@@ -429,6 +429,8 @@ fn whys() -> Vec<StopWhy> {
         StopWhy::Deaf,
         StopWhy::GameEnded("signal 11 \"SIGSEGV\"".into()),
         StopWhy::Reclaimed,
+        StopWhy::AllAway,
+        StopWhy::Unresponsive,
     ]
 }
 

@@ -170,7 +170,15 @@ struct TimersRecord {
     never_joined_ms: u64,
     last_left_ms: u64,
     warning_ms: u64,
+    /// Left out where it is 0, as it is with a program that knows of none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    afk_ms: u64,
     cap_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_none(ms: &u64) -> bool {
+    *ms == 0
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -326,7 +334,9 @@ enum StopWhyRecord {
     LastLeft,
     Cap,
     NeverReady,
+    AllAway,
     Deaf,
+    Unresponsive,
     GameEnded { how: String },
     Reclaimed,
 }

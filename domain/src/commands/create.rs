@@ -7,6 +7,7 @@ use crate::{
         spec::{Args, Kind, Opt, Shown, Spec},
     },
     driver::Driver,
+    game::Game,
     idle::TimerChoices,
     lifecycle::{NewWorld, create},
     ports::{CreateError, Listed},
@@ -37,6 +38,8 @@ pub struct Create {
 
 pub(super) const LAST_LEFT: &str = "How long after the last player left it goes to sleep, such as 10m";
 pub(super) const NEVER_JOINED: &str = "How long it waits for the first player, such as 15m";
+pub(super) const AFK: &str =
+    "How long they may all stand still until it goes to sleep, such as 45m; 0s for ever";
 pub(super) const CAP: &str = "The longest it runs, whoever is on, such as 12h";
 
 pub(super) const STORAGE: &str = "Where it lives asleep: in its directory, or in its newest archive alone";
@@ -46,6 +49,7 @@ pub(super) fn timers(args: &Args) -> Result<TimerChoices, Problem> {
         never_joined: args.length("join-within")?,
         last_left: args.length("sleep-after")?,
         warning: None,
+        afk: args.length("afk")?,
         cap: args.length("longest-run")?,
     })
 }
@@ -59,6 +63,7 @@ pub const SPEC: Spec = Spec {
         Opt::needed("game", Kind::Game, "Which game"),
         Opt::optional("sleep-after", Kind::Length, LAST_LEFT),
         Opt::optional("join-within", Kind::Length, NEVER_JOINED),
+        Opt::optional("afk", Kind::Length, AFK),
         Opt::optional("longest-run", Kind::Length, CAP),
         Opt::optional("storage", Kind::Storage, STORAGE),
         Opt::optional("port", Kind::Port, "Its first port, where it can be chosen"),
@@ -78,6 +83,7 @@ pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> R
     let Some(game) = driver.games.get(&wanted.game) else {
         return Err(unknown_game(&wanted.game, driver));
     };
+    check_afk(&wanted.timers, game)?;
     let bad_timer =
         |e: crate::idle::BadTimer| Problem::new(ProblemKind::BadInput, e.to_string(), "nothing was made");
     let timers = wanted.timers.over(game.timers).checked().map_err(bad_timer)?;
@@ -112,6 +118,16 @@ pub(super) async fn run(wanted: Create, context: &Context, driver: &Driver) -> R
     driver.create(&world).await.map_err(|e| Problem::creating(&wanted.name, e))?;
     let text = format!("`{0}` is made, a world of {1}; `world start {0}` wakes it", wanted.name, game.name);
     Ok(Reply::World { world: Box::new(world), text })
+}
+
+/// Refuses an AFK limit for a game of which nobody can tell whether its players move.
+pub(super) fn check_afk(timers: &TimerChoices, game: &Game) -> Result<(), Problem> {
+    if game.players.active.is_some() || timers.afk.is_none_or(|afk| afk.is_zero()) {
+        return Ok(());
+    }
+    let text =
+        format!("nobody can tell whether players of {} move, so that `afk` means nothing there", game.name);
+    Err(Problem::new(ProblemKind::BadInput, text, "leave it out"))
 }
 
 fn unknown_game(game: &GameId, driver: &Driver) -> Problem {

@@ -37,6 +37,7 @@ pub const SPEC: Spec = Spec {
         spec::WORLD,
         Opt::optional("sleep-after", Kind::Length, create::LAST_LEFT),
         Opt::optional("join-within", Kind::Length, create::NEVER_JOINED),
+        Opt::optional("afk", Kind::Length, create::AFK),
         Opt::optional("longest-run", Kind::Length, create::CAP),
         Opt::optional("storage", Kind::Storage, create::STORAGE),
         Opt::optional(
@@ -77,6 +78,12 @@ pub(super) async fn run(wanted: &Settings, context: &Context, driver: &Driver) -
         let Found { world, .. } = context.find(name, driver).await?;
         return Ok(told(world, "has these settings"));
     }
+    if timers.afk.is_some() {
+        let Found { world, .. } = context.find(name, driver).await?;
+        if let Some(game) = driver.games.get(&world.game) {
+            create::check_afk(timers, game)?;
+        }
+    }
     let event = Event::Set { timers: *timers, care: *care, settings: Choices::default() };
     let applied = context.apply(name, Action::Settings, &[event], driver).await?;
     Ok(told(applied.after, "has new settings"))
@@ -89,9 +96,14 @@ fn told(world: World, what: &str) -> Reply {
 }
 
 fn of_timers(timers: &Timers) -> String {
-    let Timers { never_joined, last_left, warning, cap } = timers;
+    let Timers { never_joined, last_left, warning, afk, cap } = timers;
+    let still = match *afk {
+        Duration::ZERO => String::new(),
+        afk => format!(", or {} after anybody last moved", words::length(afk)),
+    };
     format!(
-        "sleeps {} after the last player left, or {} after it woke if nobody joins, {} after a warning; runs {} at most",
+        "sleeps {} after the last player left, or {} after it woke if nobody joins{still}, {} after a warning; \
+         runs {} at most",
         words::length(*last_left),
         words::length(*never_joined),
         words::length(*warning),

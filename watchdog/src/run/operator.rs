@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use domain::idle::{Evidence, Held, Sample, Verdict};
+use domain::{idle::Verdict, world::StopWhy};
 
 use super::Task;
 use crate::{
@@ -221,15 +221,23 @@ impl Task {
 }
 
 /// Returns what players are to be told about `verdict`, if it is a warning.
-pub(super) fn warning(sample: &Sample, verdict: &Verdict) -> Option<String> {
-    let Verdict::Warn { left } = verdict else { return None };
+pub(super) fn warning(verdict: &Verdict) -> Option<String> {
+    let Verdict::Warn { left, why } = verdict else { return None };
     let left = match left.as_millis().div_ceil(1000) {
         seconds @ 0..100 => format!("{seconds} s"),
         seconds => format!("{} min", (seconds + 30) / 60),
     };
-    // Somebody on, or a wish to keep it awake, only lets the hard cap come near.
-    let may_stay = sample.players == Evidence::Empty && sample.held == Held::No;
-    let but = if may_stay { " unless somebody stays." } else { ": it was awake for as long as it may be." };
+    let but = match why {
+        StopWhy::NeverJoined | StopWhy::LastLeft => " unless somebody stays.",
+        StopWhy::AllAway => " unless somebody moves.",
+        StopWhy::Cap => ": it was awake for as long as it may be.",
+        StopWhy::Asked(_)
+        | StopWhy::NeverReady
+        | StopWhy::Deaf
+        | StopWhy::Unresponsive
+        | StopWhy::GameEnded(_)
+        | StopWhy::Reclaimed => ".",
+    };
     Some(format!("This world goes to sleep in {left}{but}"))
 }
 
@@ -298,7 +306,7 @@ fn join(thread: JoinHandle<Result<()>>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{game, idle::Listening};
+    use domain::game;
     use std::{
         io::{Read, Write},
         net::{Ipv4Addr, TcpListener, TcpStream},
@@ -307,17 +315,17 @@ mod tests {
 
     #[test]
     fn a_warning_says_when_and_what_helps() {
-        let told = |players: Evidence, held, left: u64| {
-            let sample = Sample { at: Duration::ZERO, players, listening: Listening::Yes, held };
-            warning(&sample, &Verdict::Warn { left: Duration::from_millis(left * 1000 - 400) })
+        let said = |why, left: u64| {
+            warning(&Verdict::Warn { left: Duration::from_millis(left * 1000 - 400), why }).unwrap()
         };
-        let said = |players, held, left| told(players, held, left).unwrap();
         let stay = "This world goes to sleep in 2 min unless somebody stays.";
         let cap = "This world goes to sleep in 45 s: it was awake for as long as it may be.";
-        assert_eq!(said(Evidence::Empty, Held::No, 120), stay);
-        assert_eq!(said(Evidence::Empty, Held::Yes, 45), cap);
-        assert_eq!(said(Evidence::Players(2), Held::No, 45), cap);
-        assert_eq!(said(Evidence::Unknown("blind".into()), Held::No, 45), cap);
+        let away = "This world goes to sleep in 99 s unless somebody moves.";
+        assert_eq!(said(StopWhy::LastLeft, 120), stay);
+        assert_eq!(said(StopWhy::NeverJoined, 120), stay);
+        assert_eq!(said(StopWhy::AllAway, 99), away);
+        assert_eq!(said(StopWhy::Cap, 45), cap);
+        assert_eq!(warning(&Verdict::Keep), None);
     }
 
     #[test]

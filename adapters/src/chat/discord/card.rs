@@ -1,7 +1,7 @@
 //! The card of a world: what is so and why, what comes next, whether it costs money, and what can be done about it.
 
 use domain::{
-    Timestamp,
+    Timestamp, effect,
     game::Game,
     idle::Evidence,
     lifecycle::CAP_MARGIN,
@@ -182,6 +182,12 @@ fn next(world: &World, heard: &Heard, keep: Option<&(Asked, Timestamp)>) -> Opti
     let kept = keep.filter(|(_, until)| *until > heard.at);
     let left = words::length(world.timers.last_left);
     Some(match (heard.stops_at, kept, &heard.players) {
+        (Some(at), _, Evidence::Players(_)) if !effect::is_of_cap(world, at) => {
+            format!(
+                "Nobody moves. It goes to sleep {}, unless somebody does or presses **Stay**.",
+                relative(at)
+            )
+        }
         (Some(at), _, Evidence::Players(_)) => {
             format!("It has run for its longest time and goes to sleep {}.", relative(at))
         }

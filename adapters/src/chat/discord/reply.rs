@@ -229,6 +229,9 @@ fn notice_text(world: &World, notice: &Notice) -> String {
         Notice::CapNear(at) => {
             format!("`{name}` has run for its longest time and goes to sleep {}.", relative(*at))
         }
+        Notice::AllAway(at) => {
+            format!("Nobody who is on `{name}` moves: it goes to sleep {}.", relative(*at))
+        }
         Notice::Stopping(why) => format!("`{name}` is going to sleep, {}.", plain(&words::stop_why(why))),
         Notice::Asleep(None) => format!("`{name}` is asleep."),
         Notice::Asleep(Some(last)) => format!("`{name}` is asleep. {}", sentence(&words::outcome(last))),

@@ -66,6 +66,7 @@ async fn a_task_is_told_what_it_needs_and_its_tags_tell_no_secret() {
             DORMOUSE_NEVER_JOINED_S=900
             DORMOUSE_LAST_LEFT_S=600
             DORMOUSE_WARNING_S=120
+            DORMOUSE_AFK_S=0
             DORMOUSE_CAP_S=43200
             DORMOUSE_REPORT_EVERY_S=5
             DORMOUSE_GAME_USER=1000:1000

@@ -86,12 +86,13 @@ impl From<&Asked> for AskedRecord {
 }
 
 impl From<&Timers> for TimersRecord {
-    fn from(Timers { never_joined, last_left, warning, cap }: &Timers) -> Self {
+    fn from(Timers { never_joined, last_left, warning, afk, cap }: &Timers) -> Self {
         let ms = |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
             never_joined_ms: ms(never_joined),
             last_left_ms: ms(last_left),
             warning_ms: ms(warning),
+            afk_ms: ms(afk),
             cap_ms: ms(cap),
         }
     }
@@ -215,7 +216,9 @@ impl From<&StopWhy> for StopWhyRecord {
             StopWhy::LastLeft => Self::LastLeft,
             StopWhy::Cap => Self::Cap,
             StopWhy::NeverReady => Self::NeverReady,
+            StopWhy::AllAway => Self::AllAway,
             StopWhy::Deaf => Self::Deaf,
+            StopWhy::Unresponsive => Self::Unresponsive,
             StopWhy::GameEnded(how) => Self::GameEnded { how: how.clone() },
             StopWhy::Reclaimed => Self::Reclaimed,
         }

@@ -90,6 +90,7 @@ impl TimersRecord {
             never_joined: Duration::from_millis(self.never_joined_ms),
             last_left: Duration::from_millis(self.last_left_ms),
             warning: Duration::from_millis(self.warning_ms),
+            afk: Duration::from_millis(self.afk_ms),
             cap: Duration::from_millis(self.cap_ms),
         }
     }
@@ -248,7 +249,9 @@ impl StopWhyRecord {
             Self::LastLeft => StopWhy::LastLeft,
             Self::Cap => StopWhy::Cap,
             Self::NeverReady => StopWhy::NeverReady,
+            Self::AllAway => StopWhy::AllAway,
             Self::Deaf => StopWhy::Deaf,
+            Self::Unresponsive => StopWhy::Unresponsive,
             Self::GameEnded { how } => StopWhy::GameEnded(how),
             Self::Reclaimed => StopWhy::Reclaimed,
         })

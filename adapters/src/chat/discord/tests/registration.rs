@@ -69,10 +69,10 @@ fn what_is_registered_reads_so() {
           status name:3
           keep name:3 for?:3
           list
-          create name:3 game:3 sleep-after?:3 join-within?:3 longest-run?:3 storage?:3 port?:4
+          create name:3 game:3 sleep-after?:3 join-within?:3 afk?:3 longest-run?:3 storage?:3 port?:4
           set name:3 setting?:3 value?:3
           password name:3
-          settings name:3 sleep-after?:3 join-within?:3 longest-run?:3 storage?:3 backup-every?:3 keep-newest?:4 keep-daily?:4 keep-weekly?:4
+          settings name:3 sleep-after?:3 join-within?:3 afk?:3 longest-run?:3 storage?:3 backup-every?:3 keep-newest?:4 keep-daily?:4 keep-weekly?:4
           sessions name:3
           backup name:3
           backups name:3

@@ -258,6 +258,7 @@ async fn every_notice_reads_well() {
         Notice::Awake(address),
         Notice::Warned(at(700)),
         Notice::CapNear(at(700)),
+        Notice::AllAway(at(700)),
         Notice::Stopping(domain::world::StopWhy::LastLeft),
         Notice::Asleep(None),
         Notice::Asleep(Some(Outcome::Cancelled(asked))),
@@ -271,6 +272,7 @@ async fn every_notice_reads_well() {
         `valhalla` is awake: join at `[2001:db8::7]:2456`.
         Nobody is on `valhalla`: it goes to sleep <t:1800000700:R>.
         `valhalla` has run for its longest time and goes to sleep <t:1800000700:R>.
+        Nobody who is on `valhalla` moves: it goes to sleep <t:1800000700:R>.
         `valhalla` is going to sleep, since the last player has left.
         `valhalla` is asleep.
         `valhalla` is asleep. Ann put it back to sleep before it was awake.
