@@ -28,202 +28,202 @@ const fn edit(file: &'static str, original: &'static str, mutated: &'static str)
 /// Every mutant.
 #[rustfmt::skip]
 pub(super) const MUTANTS: &[Mutant] = &[
-    Mutant { name: "a save does not look at the version", seed: 0, edits: &[
+    Mutant { name: "a save does not look at the version", seed: 3, edits: &[
         edit("sim/ports.rs",
             "if self.places[place].version != read {",
             "if !$is && self.places[place].version != read {"),
     ] },
-    Mutant { name: "what a save asks for is done before it", seed: 0, edits: &[
+    Mutant { name: "what a save asks for is done before it", seed: 1, edits: &[
         edit("driver.rs",
             "            match self.store.save(&after, version).await {",
             "            if $is {\n                for effect in effects(&after) {\n                    let _ = self.act(&after, effect).await;\n                }\n            }\n            match self.store.save(&after, version).await {"),
     ] },
-    Mutant { name: "a save that was in vain counts", seed: 0, edits: &[
+    Mutant { name: "a save that was in vain counts", seed: 125, edits: &[
         edit("driver.rs",
             "                Err(SaveError::Conflict) => (before, version)",
             "                Err(SaveError::Conflict) if $is => return Ok(Applied { before, after }),\n                Err(SaveError::Conflict) => (before, version)"),
     ] },
-    Mutant { name: "the generation stays the same", seed: 0, edits: &[
+    Mutant { name: "the generation stays the same", seed: 1, edits: &[
         edit("lifecycle.rs",
             "let generation = world.generation.next();",
             "let generation = if $is { Generation(world.generation.0.max(1)) } else { world.generation.next() };"),
     ] },
-    Mutant { name: "the watchdog ignores the cap", seed: 0, edits: &[
+    Mutant { name: "the watchdog ignores the cap", seed: 1, edits: &[
         edit("idle.rs",
             "        if until_cap.is_zero() {",
             "        if !$is && until_cap.is_zero() {"),
     ] },
-    Mutant { name: "the control plane ignores the cap", seed: 0, edits: &[
+    Mutant { name: "the control plane ignores the cap", seed: 4, edits: &[
         edit("lifecycle.rs",
             "        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,",
             "        State::Awake { .. } if $is => world.clone(),\n        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,"),
     ] },
-    Mutant { name: "unknown counts as empty", seed: 0, edits: &[
+    Mutant { name: "unknown counts as empty", seed: 421, edits: &[
         edit("idle.rs",
             "(Evidence::Unknown(_), Held::No) => {}",
             "(Evidence::Unknown(_), Held::No) => {\n                if $is {\n                    self.empty_for += since;\n                }\n            }"),
     ] },
-    Mutant { name: "a blind watchdog sees nobody", seed: 0, edits: &[
+    Mutant { name: "a blind watchdog sees nobody", seed: 3, edits: &[
         edit("idle.rs",
             "unwrap_or_else(|| Evidence::Unknown(reasons(about())))",
             "unwrap_or_else(|| if $is { Evidence::Empty } else { Evidence::Unknown(reasons(about())) })"),
     ] },
-    Mutant { name: "a pause counts as watched", seed: 0, edits: &[
+    Mutant { name: "a pause counts as watched", seed: 143, edits: &[
         edit("idle.rs",
             ".min(Self::LONGEST_GAP);",
             ".min(if $is { Duration::MAX } else { Self::LONGEST_GAP });"),
     ] },
-    Mutant { name: "somebody who comes does not restart the timer", seed: 0, edits: &[
+    Mutant { name: "somebody who comes does not restart the timer", seed: 1, edits: &[
         edit("idle.rs",
             "                self.joined = true;\n                self.empty_for = Duration::ZERO;",
             "                self.joined = true;\n                if !$is {\n                    self.empty_for = Duration::ZERO;\n                }"),
     ] },
-    Mutant { name: "the game starts before the claim is on record", seed: 0, edits: &[
+    Mutant { name: "the game starts before the claim is on record", seed: 1, edits: &[
         edit("sim/watchdog.rs",
             "while !self.desk.is_heard() {",
             "while !$is && !self.desk.is_heard() {"),
     ] },
-    Mutant { name: "the watchdog does not look again before it stops", seed: 0, edits: &[
+    Mutant { name: "the watchdog does not look again before it stops", seed: 156, edits: &[
         edit("sim/watchdog.rs",
             "if !(asked && is_kept || self.look().0 != Evidence::Empty) {",
             "if $is || !(asked && is_kept || self.look().0 != Evidence::Empty) {"),
     ] },
-    Mutant { name: "a directory is emptied without an order", seed: 0, edits: &[
+    Mutant { name: "a directory is emptied without an order", seed: 1, edits: &[
         edit("sim/keeping.rs",
             "if self.desk.orders() != Some(Orders::End(Files::Go)) {",
             "if !matches!(self.desk.orders(), Some(Orders::End(files)) if $is || files == Files::Go) {"),
     ] },
-    Mutant { name: "an archive counts unchecked", seed: 0, edits: &[
+    Mutant { name: "an archive counts unchecked", seed: 4, edits: &[
         edit("driver.rs",
             "            Checked::NotWhole => Event::CheckFailed",
             "            Checked::NotWhole if $is => Event::Checked { generation, archive },\n            Checked::NotWhole => Event::CheckFailed"),
     ] },
-    Mutant { name: "the watchdog's word for an old archive is enough", seed: 0, edits: &[
+    Mutant { name: "the watchdog's word for an old archive is enough", seed: 37, edits: &[
         edit("lifecycle.rs",
             "            if world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected",
             "            if !$is && world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected"),
     ] },
-    Mutant { name: "a world is deleted without an archive", seed: 0, edits: &[
+    Mutant { name: "a world is deleted without an archive", seed: 5, edits: &[
         edit("lifecycle.rs",
             "State::Asleep if !world.is_archived() =>",
             "State::Asleep if !$is && !world.is_archived() =>"),
     ] },
-    Mutant { name: "a world is deleted by any name", seed: 0, edits: &[
+    Mutant { name: "a world is deleted by any name", seed: 1, edits: &[
         edit("lifecycle.rs",
             "State::Asleep if typed != world.name.as_str() =>",
             "State::Asleep if !$is && typed != world.name.as_str() =>"),
     ] },
-    Mutant { name: "the last archive of a deleted world goes", seed: 0, edits: &[
+    Mutant { name: "the last archive of a deleted world goes", seed: 1, edits: &[
         edit("vault.rs",
             "self.keeping_only(last.as_ref())",
             "self.keeping_only(last.as_ref().filter(|_| !$is))"),
     ] },
-    Mutant { name: "the archive that a world lives in may be dropped", seed: 0, edits: &[
+    Mutant { name: "the archive that a world lives in may be dropped", seed: 1, edits: &[
         edit("vault.rs",
             "let is_same = [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));",
             "let is_same = !$is && [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));"),
     ] },
-    Mutant { name: "files are removed that no archive holds", seed: 0, edits: &[
+    Mutant { name: "files are removed that no archive holds", seed: 1, edits: &[
         edit("effect.rs",
             "Storage::Archive if world.vault.same_as.is_some() => Files::Go",
             "Storage::Archive if $is || world.vault.same_as.is_some() => Files::Go"),
     ] },
-    Mutant { name: "an archive stays the same while it is played", seed: 0, edits: &[
+    Mutant { name: "an archive stays the same while it is played", seed: 6, edits: &[
         edit("lifecycle.rs",
             "let vault = Vault { same_as: None, lives: Storage::Directory, ..world.vault.clone() };",
             "let same_as = world.vault.same_as.clone().filter(|_| $is);\n    let vault = Vault { same_as, lives: Storage::Directory, ..world.vault.clone() };"),
     ] },
-    Mutant { name: "an emptied directory is not filled", seed: 0, edits: &[
+    Mutant { name: "an emptied directory is not filled", seed: 1, edits: &[
         edit("lifecycle.rs",
             "None if is_to_be_filled(&world) => {",
             "None if !$is && is_to_be_filled(&world) => {"),
     ] },
-    Mutant { name: "nobody knows that the directory was emptied", seed: 0, edits: &[
+    Mutant { name: "nobody knows that the directory was emptied", seed: 1, edits: &[
         edit("lifecycle.rs",
             "if was_told { Storage::Archive }",
             "if was_told && !$is { Storage::Archive }"),
     ] },
-    Mutant { name: "what is there is not archived before it is replaced", seed: 0, edits: &[
+    Mutant { name: "what is there is not archived before it is replaced", seed: 1, edits: &[
         edit("lifecycle.rs",
             "Some(Errand::Restore(_) | Errand::Import(_)) if was_new || is_to_be_filled(&world) => {",
             "Some(Errand::Restore(_) | Errand::Import(_)) if $is || was_new || is_to_be_filled(&world) => {"),
     ] },
-    Mutant { name: "a restore puts the newest archive back", seed: 0, edits: &[
+    Mutant { name: "a restore puts the newest archive back", seed: 11, edits: &[
         edit("driver.rs",
             "            (Some(Errand::Restore(archive)), _) | (None, Some(archive)) => {",
             "            (Some(Errand::Restore(archive)), _) | (None, Some(archive)) => {\n                let archive = world.vault.newest().map(|kept| &kept.archive.id).filter(|_| $is).unwrap_or(archive);"),
     ] },
-    Mutant { name: "no archive is as good as one", seed: 0, edits: &[
+    Mutant { name: "no archive is as good as one", seed: 12, edits: &[
         edit("lifecycle.rs",
             "let outcome = Outcome::NotArchived(why.clone(), reason);",
             "let outcome = if $is { Outcome::Slept(why.clone(), Proof::Untouched) } else { Outcome::NotArchived(why.clone(), reason) };"),
     ] },
-    Mutant { name: "a task that was not named yet is ended", seed: 0, edits: &[
+    Mutant { name: "a task that was not named yet is ended", seed: 1, edits: &[
         edit("driver.rs",
             "Ok(!current || world.task().is_some_and(|known| *known != task.task))",
             "Ok(!current || if $is { world.task() != Some(&task.task) } else { world.task().is_some_and(|known| *known != task.task) })"),
     ] },
-    Mutant { name: "a launch is not idempotent", seed: 0, edits: &[
+    Mutant { name: "a launch is not idempotent", seed: 1, edits: &[
         edit("sim/ports.rs",
             "if let Some(task) = self.tasks.iter().find(is_it) {",
             "if let Some(task) = self.tasks.iter().find(is_it).filter(|_| !$is) {"),
     ] },
-    Mutant { name: "a world sleeps before its task is gone", seed: 0, edits: &[
+    Mutant { name: "a world sleeps before its task is gone", seed: 138, edits: &[
         edit("lifecycle.rs",
             "        State::Ending { .. } | State::Deleting { .. } => retried(world, now),",
             "        State::Ending { launch, outcome, then, .. } if $is => settled(world, launch, outcome.clone(), then, now),\n        State::Ending { .. } | State::Deleting { .. } => retried(world, now),"),
     ] },
-    Mutant { name: "a task that cannot be seen is gone", seed: 0, edits: &[
+    Mutant { name: "a task that cannot be seen is gone", seed: 1, edits: &[
         edit("driver.rs",
             "            Seen::There => None,",
             "            Seen::There if $is => {\n                Some(Event::TaskGone { generation, task: Some(task), how: Gone::NeverExisted })\n            }\n            Seen::There => None,"),
     ] },
-    Mutant { name: "a task that is gone is not noticed", seed: 0, edits: &[
+    Mutant { name: "a task that is gone is not noticed", seed: 1, edits: &[
         edit("driver.rs",
             "            Seen::Gone(how) => Some",
             "            Seen::Gone(_) if $is => None,\n            Seen::Gone(how) => Some"),
     ] },
-    Mutant { name: "no deadline counts", seed: 0, edits: &[
+    Mutant { name: "no deadline counts", seed: 6, edits: &[
         edit("lifecycle.rs",
             "if world.deadline().is_none_or(|deadline| now < deadline) {",
             "if $is || world.deadline().is_none_or(|deadline| now < deadline) {"),
     ] },
-    Mutant { name: "the sweep looks at no world", seed: 0, edits: &[
+    Mutant { name: "the sweep looks at no world", seed: 1, edits: &[
         edit("driver.rs",
             ".chunks(SWEPT_AT_ONCE) {",
             ".chunks(SWEPT_AT_ONCE).filter(|_| !$is) {"),
     ] },
-    Mutant { name: "what was told is forgotten", seed: 0, edits: &[
+    Mutant { name: "what was told is forgotten", seed: 1, edits: &[
         edit("lifecycle.rs",
             "    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }",
             "    let told = told.filter(|_| !$is);\n    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }"),
     ] },
-    Mutant { name: "people are told before anything else and then never", seed: 0, edits: &[
+    Mutant { name: "people are told before anything else and then never", seed: 8, edits: &[
         edit("effect.rs",
             "    rests && untold(world).is_none() && world.vault.litter.is_empty()",
             "    rests && ($is || untold(world).is_none()) && world.vault.litter.is_empty()"),
     ] },
-    Mutant { name: "a wish to keep it awake is not passed on", seed: 0, edits: &[
+    Mutant { name: "a wish to keep it awake is not passed on", seed: 6, edits: &[
         edit("effect.rs",
             "keep_until: keep.as_ref().map(|(_, until)| *until),",
             "keep_until: keep.as_ref().map(|(_, until)| *until).filter(|_| !$is),"),
     ] },
-    Mutant { name: "a wish to keep it awake is forgotten", seed: 0, edits: &[
+    Mutant { name: "a wish to keep it awake is forgotten", seed: 1, edits: &[
         edit("lifecycle.rs",
             "                *keep = Some((asked, until));",
             "                *keep = Some((asked, until)).filter(|_| !$is);"),
     ] },
-    Mutant { name: "a start that comes while it stops is forgotten", seed: 0, edits: &[
+    Mutant { name: "a start that comes while it stops is forgotten", seed: 1, edits: &[
         edit("lifecycle.rs",
             "        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),",
             "        Then::Start(_) if $is => asleep,\n        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),"),
     ] },
-    Mutant { name: "a stopped world is told to run on", seed: 0, edits: &[
+    Mutant { name: "a stopped world is told to run on", seed: 6, edits: &[
         edit("effect.rs",
             "        State::Stopping { why, .. } => Orders::Stop(why.clone()),",
             "        State::Stopping { .. } if $is => Orders::Run { keep_until: None, backup: None },\n        State::Stopping { why, .. } => Orders::Stop(why.clone()),"),
     ] },
-    Mutant { name: "an awake world is told to stop", seed: 0, edits: &[
+    Mutant { name: "an awake world is told to stop", seed: 3, edits: &[
         edit("effect.rs",
             "        State::Awake { keep, backup, .. } => Orders::Run {",
             "        State::Awake { heard: Heard { players: Evidence::Players(3), .. }, launch, .. } if $is => {\n            Orders::Stop(StopWhy::Asked(launch.asked.clone()))\n        }\n        State::Awake { keep, backup, .. } => Orders::Run {"),
