@@ -133,7 +133,10 @@ pub(super) async fn players(sim: Sim, task: usize) {
         }
         match what {
             _ if is_over => {
-                (game.left_at, game.players) = (game.left_at.filter(|_| game.players == 0).or(Some(now)), 0);
+                if game.players > 0 && game.was_seen {
+                    (game.left_at, game.was_seen) = (Some(now), false);
+                }
+                game.players = 0;
             }
             1 | 2 if game.players < 3 => {
                 game.players += 1;
@@ -141,8 +144,8 @@ pub(super) async fn players(sim: Sim, task: usize) {
             }
             3 | 4 if game.players > 0 => {
                 game.players -= 1;
-                if game.players == 0 {
-                    game.left_at = Some(now);
+                if game.players == 0 && game.was_seen {
+                    (game.left_at, game.was_seen) = (Some(now), false);
                 }
                 o.say(|o| format!("somebody leaves {}", o.places[place].id));
             }

@@ -146,9 +146,7 @@ impl Outside {
             | StopWhy::Reclaimed => return,
         };
         let id = of.id.clone();
-        // Who was never seen has reset no timer (`docs/decisions/0006-unknown-pauses.md`).
-        let was_seen = self.weather.blind == 0 || task.is_multiple_of(2);
-        if was_seen && since.is_some_and(|since| now + 15_000 < since + millis(limit)) {
+        if since.is_some_and(|since| now + 15_000 < since + millis(limit)) {
             return self.breaks(|| format!("{id} goes to sleep too soon after the last player ({why:?})"));
         }
         let kept = self.places[of.place].kept;

@@ -122,7 +122,9 @@ pub(super) struct Game {
     pub(super) is_deaf: bool,
     pub(super) has_ended: bool,
     pub(super) is_stopping: bool,
+    /// When the last player left who was seen: nobody else resets a timer (`docs/decisions/0006-unknown-pauses.md`).
     pub(super) left_at: Option<u64>,
+    pub(super) was_seen: bool,
     pub(super) was_played: bool,
 }
 

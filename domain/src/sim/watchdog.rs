@@ -314,7 +314,11 @@ impl Watchdog {
         let sighting = |source, evidence| Sighting { source, protocol: Protocol::Udp, evidence };
         let sightings = [sighting(Source::PacketPeers, peers), sighting(Source::DatagramRate, rate)];
         let listening = if game.is_deaf { Listening::No } else { Listening::Yes };
-        (combine(&[Protocol::Udp], Count::Partial, &sightings), listening, now)
+        let seen = combine(&[Protocol::Udp], Count::Partial, &sightings);
+        if let (Evidence::Players(_), Some(game)) = (&seen, &mut o.tasks[self.task].game) {
+            game.was_seen = true;
+        }
+        (seen, listening, now)
     }
 
     fn tell(&self, players: &Evidence, verdict: &Verdict) {
