@@ -1,6 +1,8 @@
 //! What people choose for a world's game: asked for when the world is made, changed by those who may, told to the launch, and
 //! shown to nobody else.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{sync::LazyLock, time::Duration};
 
 use domain::{
