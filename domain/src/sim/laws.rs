@@ -142,6 +142,8 @@ impl Outside {
             | StopWhy::Cap
             | StopWhy::NeverReady
             | StopWhy::Deaf
+            | StopWhy::Unresponsive
+            | StopWhy::AllAway
             | StopWhy::GameEnded(_)
             | StopWhy::Reclaimed => return,
         };

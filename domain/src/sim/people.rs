@@ -14,6 +14,7 @@ use crate::{
         import::Import, keep::Keep, restore::Restore, settings::Settings,
     },
     idle::{TimerChoices, Timers},
+    settings::Typed,
     talk::{Follower, Place, ReplyId},
     vault::{CareChoices, Storage},
     world::*,
@@ -118,8 +119,8 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
         18 => Command::Delete(Delete { typed: name.to_string(), name }),
         _ => {
             let game = o.places[place].record.game.clone();
-            let timers = TimerChoices::default();
-            Command::Create(Create { name, game, timers, storage: None, port: None })
+            let (settings, timers) = (Typed::default(), TimerChoices::default());
+            Command::Create(Create { name, game, settings, timers, storage: None, port: None })
         }
     })
 }

@@ -17,6 +17,7 @@ use crate::{
     game::{self, Protocol},
     lifecycle::{NewWorld, create},
     ports::Store,
+    settings::Chosen,
     talk,
     vault::{Care, Storage},
     world::*,
@@ -140,6 +141,7 @@ fn new_world(n: usize, name: &str, guild: &str, storage: Storage) -> Option<Worl
         game: game().id,
         timers: TIMERS,
         care: Care { storage, backup_every: Duration::from_secs(600), ..Care::DEFAULT },
+        settings: Chosen::default(),
         port: None,
         place: talk::Place::parse("channel").ok(),
     };
@@ -270,6 +272,7 @@ fn game() -> game::Game {
         players: game::Players::default(),
         query: None,
         console: None,
+        settings: Vec::new(),
         scripts: None,
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     effect::Orders,
     event::Gone,
     game::{Count, Protocol},
-    idle::{Evidence, Held, Listening, Sample, Sighting, Source, Verdict, Watch, combine},
+    idle::{Answering, Evidence, Held, Listening, Sample, Sighting, Source, Verdict, Watch, combine},
     ports::Directory,
     world::{Proof, StopWhy},
 };
@@ -259,7 +259,10 @@ impl Watchdog {
             let (players, listening, now) = self.look();
             let held = if self.desk.lock().keep_until > now { Held::Yes } else { Held::No };
             let at = std::time::Duration::from_millis(now - ready);
-            let verdict = watch.sample(&Sample { at, players: players.clone(), listening, held }, &timers);
+            // The game is not asked, and shows nobody's moves.
+            let (still_for, answering) = (None, Answering::Unknown);
+            let sample = Sample { at, players: players.clone(), still_for, listening, answering, held };
+            let verdict = watch.sample(&sample, &timers);
             self.tell(&players, &verdict);
             match verdict {
                 Verdict::Stop(why @ (StopWhy::LastLeft | StopWhy::NeverJoined)) => {
@@ -323,7 +326,7 @@ impl Watchdog {
 
     fn tell(&self, players: &Evidence, verdict: &Verdict) {
         let left = match verdict {
-            Verdict::Warn { left } => Some(u64::try_from(left.as_millis()).unwrap_or(0)),
+            Verdict::Warn { left, .. } => Some(u64::try_from(left.as_millis()).unwrap_or(0)),
             Verdict::Stop(_) => Some(0),
             Verdict::Keep => None,
         };
