@@ -9,7 +9,10 @@ use std::{fmt, time::Duration};
 
 use thiserror::Error;
 
-use crate::{idle::Evidence, words};
+use crate::{
+    idle::{Evidence, Watch},
+    words,
+};
 
 /// The most spans of a curve.
 pub const MOST_SPANS: usize = 240;
@@ -25,9 +28,6 @@ const MOST_DOUBLINGS: u32 = 14;
 
 /// The longest time that is noted. A launch lasts a week at the most.
 const LONGEST: Duration = Duration::from_secs(10 * 24 * 60 * 60);
-
-/// After so long without a look nobody can tell who was on meanwhile.
-const LONGEST_GAP: Duration = Duration::from_secs(10);
 
 /// What was seen in a span of time. The greater one holds: players outweigh what is unknown, and that outweighs nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,12 +121,13 @@ impl Attendance {
         Ok(restored)
     }
 
-    /// Notes a look at `at` since the game was ready. The time since the last one counts like it; after a gap nobody can tell.
+    /// Notes a look at `at` since the game was ready. The time since the last one counts like it, unless that is longer than
+    /// [`Watch::LONGEST_GAP`]: then nobody can tell.
     pub fn note(&mut self, at: Duration, players: &Evidence) {
         let at = Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or(u64::MAX)).min(LONGEST);
         let Some(since) = at.checked_sub(self.sums.watched) else { return };
         let (crowd, meanwhile) = match Crowd::of(players) {
-            crowd if since > LONGEST_GAP => (crowd, Crowd::Unknown),
+            crowd if since > Watch::LONGEST_GAP => (crowd, Crowd::Unknown),
             crowd => (crowd, crowd),
         };
         self.add(since, meanwhile);
@@ -135,7 +136,7 @@ impl Attendance {
         }
         let (from, to) = (self.at(self.sums.watched), self.at(at));
         self.curve.resize(to + 1, Crowd::Nobody);
-        if since > LONGEST_GAP {
+        if since > Watch::LONGEST_GAP {
             self.curve.iter_mut().skip(from).for_each(|seen| *seen = (*seen).max(Crowd::Unknown));
         }
         if let Some(last) = self.curve.last_mut() {
@@ -221,7 +222,7 @@ impl fmt::Display for Attendance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Sums { watched, played, player_time, unknown } = self.sums;
         let length = words::length;
-        let is_unknown = unknown.as_secs() > 0;
+        let is_unknown = unknown > Duration::ZERO;
         match self.peak() {
             0 if !is_unknown => return write!(f, "nobody on in {}", length(watched)),
             0 if unknown == watched => return write!(f, "players unknown for {}", length(watched)),
@@ -235,7 +236,8 @@ impl fmt::Display for Attendance {
                 }
             }
         }
-        if is_unknown { write!(f, ", unknown for {}", length(unknown)) } else { Ok(()) }
+        // Whoever comes is too new to tell for some seconds.
+        if unknown < SHORTEST { Ok(()) } else { write!(f, ", unknown for {}", length(unknown)) }
     }
 }
 
@@ -258,12 +260,16 @@ mod tests {
     #[test]
     fn an_evening_of_nobody_or_of_one_reads_well() {
         let line = |script| played(script).to_string();
-        let lines = ["15m:0", "15m:?", "10m:0 5m:?", "20m:1 10m:0", "15s:2"].map(line);
+        let scripts =
+            ["15m:0", "15m:?", "10m:0 5m:?", "20m:1 10m:0", "9m:0 3s:?", "9m:0 3s:? 20m:1", "15s:2"];
+        let lines = scripts.map(line);
         expect![[r#"
             nobody on in 15 min
             players unknown for 15 min
             nobody seen in 15 min, unknown for 5 min
             up to 1 player seen, 20 min of 30 min
+            nobody seen in 9 min
+            up to 1 player seen, at least 20 min of 29 min
             up to 2 players seen, 15 s of 15 s (30 s added up)"#]]
         .assert_eq(&lines.join("\n"));
     }
