@@ -15,8 +15,8 @@ use tokio::time;
 
 use crate::report::shortened;
 
-/// How long an engine may take to say which version it is.
-const GREETING_LIMIT: Duration = Duration::from_secs(5);
+/// How long an engine may take to say which version it is. One that somebody has just woken, on a busy machine, takes seconds.
+const GREETING_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long an engine may take to begin its answer, in seconds: creating a container can take a while on a busy disk.
 const ANSWER_LIMIT_S: u64 = 120;

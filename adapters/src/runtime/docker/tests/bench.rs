@@ -189,6 +189,7 @@ fn game(number: u16) -> Game {
         console: None,
         players: Players::default(),
         query: None,
+        settings: Vec::new(),
         scripts: None,
     }
 }
