@@ -165,17 +165,17 @@ fn line(step: &Value) -> String {
 #[test]
 fn a_sound_game_passes_each_step() {
     Game::new(21000).check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         ok start: players can join at N:N after N s
         ok stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         ok save: world was written at the stop
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
         ok second start: players can join at N:N after N s
         ok kept: the second start found world/map
         ok second stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         ok save: world was written at the stop
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
     "#]]);
 }
 
@@ -183,20 +183,20 @@ fn a_sound_game_passes_each_step() {
 fn a_game_that_ignores_its_signal_is_found_out() {
     let game = Game::new(21100).entry("signal.SIGINT, stop", "signal.SIGINT, signal.SIG_IGN");
     game.entry("30s", "1s").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         ok start: players can join at N:N after N s
         fail stop: archived, asked for by ann, but whether it was saved is not proven: the game did not end in time and had to be killed
             -> `python3` ignores SIGINT: another stop.signal, or a stop script
         fail save: there is nothing at world
             -> save.paths: the world's directory has server.py
-        ok archive: 1 files, 750 B: server.py
+        ok archive: 1 files, N B: server.py
         ok second start: players can join at N:N after N s
         fail second stop: archived, asked for by ann, but whether it was saved is not proven: the game did not end in time and had to be killed
             -> `python3` ignores SIGINT: another stop.signal, or a stop script
         fail save: there is nothing at world
             -> save.paths: the world's directory has server.py
-        ok archive: 1 files, 753 B: server.py
+        ok archive: 1 files, N B: server.py
     "#]]);
 }
 
@@ -204,20 +204,20 @@ fn a_game_that_ignores_its_signal_is_found_out() {
 fn a_game_that_is_sent_a_signal_that_it_does_not_know_saves_nothing() {
     let game = Game::new(21200).entry(r#""SIGINT""#, r#""SIGHUP""#);
     game.but("Dockerfile.game", "SIGINT", "SIGHUP").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGHUP, user N:N, N/udp
         ok start: players can join at N:N after N s
         warn stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
             -> `python3` has no handler for SIGHUP, so it cannot save then: another stop.signal
         fail save: there is nothing at world
             -> save.paths: the world's directory has server.py
-        ok archive: 1 files, 746 B: server.py
+        ok archive: 1 files, N B: server.py
         ok second start: players can join at N:N after N s
         warn second stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
             -> `python3` has no handler for SIGHUP, so it cannot save then: another stop.signal
         fail save: there is nothing at world
             -> save.paths: the world's directory has server.py
-        ok archive: 1 files, 748 B: server.py
+        ok archive: 1 files, N B: server.py
     "#]]);
 }
 
@@ -225,7 +225,7 @@ fn a_game_that_is_sent_a_signal_that_it_does_not_know_saves_nothing() {
 fn a_game_that_goes_into_the_background_is_found_out() {
     let game = Game::new(21300);
     game.entry("port = int", "if os.fork(): sys.exit(0)\nos.setsid()\nport = int").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         fail start: Game ended before it was ready (exit code 0)
             -> `python3` went on without its parent: keep the server in the foreground, and begin its line with `exec`
@@ -236,7 +236,7 @@ fn a_game_that_goes_into_the_background_is_found_out() {
 fn a_game_that_never_listens_is_found_out() {
     let game = Game::new(21400).entry("server.bind((\"0.0.0.0\", port))", "print('playing alone')");
     game.entry("typical = \"1m\"\nlimit = \"2m\"", "typical = \"1s\"\nlimit = \"5s\"").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         fail start: saved and archived, since the game was not ready in time; it printed: playing alone
             -> it binds nothing: let it listen on $PORT (the entry has N/udp)
@@ -247,7 +247,7 @@ fn a_game_that_never_listens_is_found_out() {
 fn a_game_that_listens_elsewhere_is_told_where() {
     let game = Game::new(21500).entry("0.0.0.0\", port", "0.0.0.0\", port + 70");
     game.entry("typical = \"1m\"\nlimit = \"2m\"", "typical = \"1s\"\nlimit = \"5s\"").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         fail start: saved and archived, since the game was not ready in time
             -> it binds N/udp, and the entry has N/udp: start the server with $PORT, or correct [[ports]]
@@ -258,55 +258,55 @@ fn a_game_that_listens_elsewhere_is_told_where() {
 fn a_game_that_saves_nothing_at_its_stop_is_found_out() {
     let game = Game::new(21600).entry("    os.makedirs(\"world\", exist_ok=True)", "    sys.exit(0)");
     game.entry("# prepare", "[ -e world ] || { mkdir world; echo new >world/map; }").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         ok start: players can join at N:N after N s
         ok stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         warn save: nothing at world was written at the stop
             -> name in save.paths what the server writes at each stop; without that, no save of somebody who played is proven
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
         ok second start: players can join at N:N after N s
         ok kept: the second start found world/map
         ok second stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         warn save: nothing at world was written at the stop
             -> name in save.paths what the server writes at each stop; without that, no save of somebody who played is proven
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
     "#]]);
 }
 
 #[test]
 fn a_game_that_saves_elsewhere_is_told_where() {
     Game::new(21700).entry("[\"world\"]", "[\"saves/world.sav\"]").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         ok start: players can join at N:N after N s
         ok stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         fail save: there is nothing at saves/world.sav
             -> save.paths: the world's directory has server.py, world/map
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
         ok second start: players can join at N:N after N s
         ok second stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         fail save: there is nothing at saves/world.sav
             -> save.paths: the world's directory has server.py, world/map
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
     "#]]);
 }
 
 #[test]
 fn a_game_that_begins_anew_at_its_second_start_is_found_out() {
     Game::new(21800).entry("# prepare", "rm -rf world").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         ok start: players can join at N:N after N s
         ok stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         ok save: world was written at the stop
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
         ok second start: players can join at N:N after N s
         warn kept: the second start did away with world/map
             -> a bootstrap makes what is missing and keeps what is there
         ok second stop: saved and archived, asked for by ann; it ended N s after it was told to, of 30 s
         ok save: world was written at the stop
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
     "#]]);
 }
 
@@ -314,20 +314,20 @@ fn a_game_that_begins_anew_at_its_second_start_is_found_out() {
 fn a_game_that_leaves_a_process_behind_is_found_out() {
     let left = "subprocess.Popen(['sleep', '600'], close_fds=False, start_new_session=True)\n";
     Game::new(21900).entry("def stop", &format!("{left}def stop")).check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         ok start: players can join at N:N after N s
         fail stop: `sleep` is still running
             -> every process must end with the server, and stay in its group
         ok save: world was written at the stop
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
     "#]]);
 }
 
 #[test]
 fn a_game_that_cannot_start_here_says_why() {
     Game::new(22000).entry("# prepare", "echo 'there is no server here' >&2; exit 1").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         fail start: the last start failed: Game cannot start here: there is no server here; it printed: there is no server here
             -> what it says; `bootstrap` makes what is missing, and `start` must become the server
@@ -338,21 +338,21 @@ fn a_game_that_cannot_start_here_says_why() {
 fn a_console_that_nobody_opens_is_found_out() {
     let console = "[console]\nprotocol = \"rcon\"\nport = 22150\nsave = [\"save\"]\n\n[ready]";
     Game::new(22100).entry("[ready]", console).entry("30s", "3s").check(expect![[r#"
-        ok entry: Game, N/udp, 256 CPU units, 512 MiB
+        ok entry: Game, N/udp, N CPU units, N MiB
         ok Dockerfile: SIGINT, user N:N, N/udp
         ok start: players can join at N:N after N s
         ok stop: saved and archived, asked for by ann; it ended N s after it was told to, of 3 s
-        fail console: the save before the stop failed at the game's console: connecting to the console at port N: Connection refused (os error 111)
+        fail console: the save before the stop failed at the game's console: connecting to the console at port N: Connection refused (os error N)
             -> open it on N at $DORMOUSE_CONSOLE_PORT (the entry has N) with $DORMOUSE_CONSOLE_PASSWORD
         ok save: world was written at the stop
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
         ok second start: players can join at N:N after N s
         ok kept: the second start found world/map
         ok second stop: saved and archived, asked for by ann; it ended N s after it was told to, of 3 s
-        fail console: the save before the stop failed at the game's console: connecting to the console at port N: Connection refused (os error 111)
+        fail console: the save before the stop failed at the game's console: connecting to the console at port N: Connection refused (os error N)
             -> open it on N at $DORMOUSE_CONSOLE_PORT (the entry has N) with $DORMOUSE_CONSOLE_PASSWORD
         ok save: world was written at the stop
-        ok archive: 2 files, N kB: server.py, world/map
+        ok archive: 2 files, N B: server.py, world/map
     "#]]);
 }
 
