@@ -385,7 +385,7 @@ mod tests {
             );
             head
         });
-        let answer = Control::new(&url, "token").settings("w1", 7);
+        let answer = Control::new(Way::default(), &url, "token").settings("w1", 7);
         let head = server.join().unwrap();
         assert_eq!(head[0], "GET /v1/settings/w1/7 HTTP/1.1");
         assert!(head.iter().any(|line| line.eq_ignore_ascii_case("authorization: bearer token")), "{head:?}");
