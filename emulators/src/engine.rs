@@ -126,6 +126,8 @@ impl Engine {
         place.prepare()?;
         place.withhold(capabilities)?;
         let mut service = network.enter(&place);
+        // Whoever sees a container run out of memory leaves a file where this runs.
+        service.current_dir(home.path());
         service.args(["system", "service", "--time", "0"]).arg(format!("unix://{}", socket(&home).display()));
         let mut service = Guarded::start(&service, Environment::Inherited, &home.path().join("log"))?;
         let answers = |_: &Guarded| UnixStream::connect(socket(&home)).ok();

@@ -70,6 +70,7 @@ impl Guarded {
                 None => guard.env_remove(name),
             };
         }
+        program.get_current_dir().iter().for_each(|directory| _ = guard.current_dir(directory));
         guard.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file).process_group(0);
         let child = guard.spawn().with_context(|| format!("starting {}", program.get_program().display()))?;
         Ok(Self { child, log: log.to_owned(), pid_file })
