@@ -1,5 +1,7 @@
 //! `cargo xtask check` and `cargo xtask test`: what CI runs, from fast to slow.
 
+use std::process::Command;
+
 use anyhow::{Result, bail};
 
 use crate::{
@@ -45,9 +47,9 @@ pub(crate) fn test() -> Result<()> {
     check()?;
     infrastructure()?;
     emulators::install()?;
-    run("cargo", &["test", "--workspace", "--exclude", "e2e", "--locked"])?;
+    // With the same packages each time, so that what they depend on is built once.
+    run("cargo", &["test", "--workspace", "--locked"])?;
     mutants::kill(&Mutants::default())?;
-    run("cargo", &["test", "-p", "e2e", "--lib", "--locked"])?;
     end_to_end()
 }
 
@@ -80,9 +82,9 @@ const END_TO_END: [(&[&str], &str); 4] = [
     (&["killed", "bad_input", "full_disk"], "--test-threads=1"),
 ];
 
-/// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root.
+/// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root. The programs were built with
+/// the tests of their packages.
 fn end_to_end() -> Result<()> {
-    run("cargo", &["build", "-p", "dormouse", "-p", "watchdog", "-p", "control-lambda", "--locked"])?;
     let node = install::node()?;
     let ground = Ground::at(&root())?;
     install::modules(&ground, &node, "e2e/players")?;
@@ -91,7 +93,9 @@ fn end_to_end() -> Result<()> {
     );
     build::watchdog_for_here(&ground, false)?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
-    run("cargo", &["test", "-p", "e2e", "--locked", "--no-run"])?;
+    let mut build = command("cargo", &["test", "--workspace", "--locked", "--no-run"]);
+    END_TO_END.iter().for_each(|(tests, _)| select(&mut build, tests));
+    run_command(build)?;
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root && !install::can_sudo() {
         bail!(
@@ -101,12 +105,16 @@ fn end_to_end() -> Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     for (tests, threads) in END_TO_END {
         let mut command = if is_root { command(&cargo, &[]) } else { command("sudo", &["-n", "-E", &cargo]) };
-        command.args(["test", "-p", "e2e", "--locked"]);
-        tests.iter().for_each(|test| _ = command.args(["--test", test]));
+        command.args(["test", "--workspace", "--locked"]);
+        select(&mut command, tests);
         command.args(["--", threads]).env("DORMOUSE_NODE", &node);
         run_command(command)?;
     }
     Ok(())
+}
+
+fn select(command: &mut Command, tests: &[&str]) {
+    tests.iter().for_each(|test| _ = command.args(["--test", test]));
 }
 
 fn run_with(name: &str, value: &str, arguments: &[&str]) -> Result<()> {
