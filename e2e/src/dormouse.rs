@@ -280,7 +280,7 @@ impl<'a> Dormouse<'a> {
         let scratch = tempfile::tempdir()?;
         zip::ZipArchive::new(archive)?.extract(scratch.path())?;
         let mut diff = Command::new("diff");
-        diff.args(["-r", "--exclude=.minetest", "--exclude=.dormouse"])
+        diff.args(["-r", "--exclude=.minetest", "--exclude=screenshot", "--exclude=.dormouse"])
             .arg(self.files(name)?)
             .arg(scratch.path());
         let same = diff.output().context("running diff")?;

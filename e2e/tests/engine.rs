@@ -172,7 +172,8 @@ fn a_game_that_takes_more_memory_than_it_has_ends_alone_and_its_world_is_archive
 /// A server that takes memory without end once it is told to, by a file.
 const GREEDY: &str = r#"
 exec perl -MSocket -e '
-  socket(my $game, PF_INET, SOCK_DGRAM, 0) and bind($game, sockaddr_in($ENV{PORT}, INADDR_ANY)) or die;
+  my $game;
+  socket($game, PF_INET, SOCK_DGRAM, 0) and bind($game, sockaddr_in($ENV{PORT}, INADDR_ANY)) or die;
   select(undef, undef, undef, 0.1) until -e "$ENV{WORLD}/eat";
   my @all; push @all, "x" x 10_000_000 while 1;
 '
