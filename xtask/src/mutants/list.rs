@@ -50,20 +50,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ] },
     Mutant { name: "the watchdog ignores the cap", seed: 1, edits: &[
         edit("idle.rs",
-            "        if until_cap.is_zero() {",
-            "        if !$is && until_cap.is_zero() {"),
+            "let until_cap = timers.cap.saturating_sub(sample.at);",
+            "let until_cap = if $is { Duration::MAX } else { timers.cap.saturating_sub(sample.at) };"),
     ] },
-    Mutant { name: "the control plane ignores the cap", seed: 4, edits: &[
+    Mutant { name: "the control plane ignores the cap", seed: 16, edits: &[
         edit("lifecycle.rs",
             "        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,",
             "        State::Awake { .. } if $is => world.clone(),\n        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,"),
     ] },
-    Mutant { name: "unknown counts as empty", seed: 421, edits: &[
+    Mutant { name: "unknown counts as empty", seed: 9, edits: &[
         edit("idle.rs",
             "(Evidence::Unknown(_), Held::No) => {}",
             "(Evidence::Unknown(_), Held::No) => {\n                if $is {\n                    self.empty_for += since;\n                }\n            }"),
     ] },
-    Mutant { name: "a blind watchdog sees nobody", seed: 3, edits: &[
+    Mutant { name: "a blind watchdog sees nobody", seed: 1, edits: &[
         edit("idle.rs",
             "unwrap_or_else(|| Evidence::Unknown(reasons(about())))",
             "unwrap_or_else(|| if $is { Evidence::Empty } else { Evidence::Unknown(reasons(about())) })"),
@@ -73,7 +73,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             ".min(Self::LONGEST_GAP);",
             ".min(if $is { Duration::MAX } else { Self::LONGEST_GAP });"),
     ] },
-    Mutant { name: "somebody who comes does not restart the timer", seed: 1, edits: &[
+    Mutant { name: "somebody who comes does not restart the timer", seed: 4, edits: &[
         edit("idle.rs",
             "                self.joined = true;\n                self.empty_for = Duration::ZERO;",
             "                self.joined = true;\n                if !$is {\n                    self.empty_for = Duration::ZERO;\n                }"),
@@ -83,7 +83,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "while !self.desk.is_heard() {",
             "while !$is && !self.desk.is_heard() {"),
     ] },
-    Mutant { name: "the watchdog does not look again before it stops", seed: 156, edits: &[
+    Mutant { name: "the watchdog does not look again before it stops", seed: 17, edits: &[
         edit("sim/watchdog.rs",
             "if !(asked && is_kept || self.look().0 != Evidence::Empty) {",
             "if $is || !(asked && is_kept || self.look().0 != Evidence::Empty) {"),
@@ -93,27 +93,27 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if self.desk.orders() != Some(Orders::End(Files::Go)) {",
             "if !matches!(self.desk.orders(), Some(Orders::End(files)) if $is || files == Files::Go) {"),
     ] },
-    Mutant { name: "an archive counts unchecked", seed: 4, edits: &[
+    Mutant { name: "an archive counts unchecked", seed: 12, edits: &[
         edit("driver.rs",
             "            Checked::NotWhole => Event::CheckFailed",
             "            Checked::NotWhole if $is => Event::Checked { generation, archive },\n            Checked::NotWhole => Event::CheckFailed"),
     ] },
-    Mutant { name: "the watchdog's word for an old archive is enough", seed: 37, edits: &[
+    Mutant { name: "the watchdog's word for an old archive is enough", seed: 16, edits: &[
         edit("lifecycle.rs",
             "            if world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected",
             "            if !$is && world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected"),
     ] },
-    Mutant { name: "a world is deleted without an archive", seed: 5, edits: &[
+    Mutant { name: "a world is deleted without an archive", seed: 2, edits: &[
         edit("lifecycle.rs",
             "State::Asleep if !world.is_archived() =>",
             "State::Asleep if !$is && !world.is_archived() =>"),
     ] },
-    Mutant { name: "a world is deleted by any name", seed: 1, edits: &[
+    Mutant { name: "a world is deleted by any name", seed: 5, edits: &[
         edit("lifecycle.rs",
             "State::Asleep if typed != world.name.as_str() =>",
             "State::Asleep if !$is && typed != world.name.as_str() =>"),
     ] },
-    Mutant { name: "the last archive of a deleted world goes", seed: 1, edits: &[
+    Mutant { name: "the last archive of a deleted world goes", seed: 3, edits: &[
         edit("vault.rs",
             "self.keeping_only(last.as_ref())",
             "self.keeping_only(last.as_ref().filter(|_| !$is))"),
@@ -123,12 +123,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "let is_same = [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));",
             "let is_same = !$is && [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));"),
     ] },
-    Mutant { name: "files are removed that no archive holds", seed: 1, edits: &[
+    Mutant { name: "files are removed that no archive holds", seed: 2, edits: &[
         edit("effect.rs",
             "Storage::Archive if world.vault.same_as.is_some() => Files::Go",
             "Storage::Archive if $is || world.vault.same_as.is_some() => Files::Go"),
     ] },
-    Mutant { name: "an archive stays the same while it is played", seed: 6, edits: &[
+    Mutant { name: "an archive stays the same while it is played", seed: 14, edits: &[
         edit("lifecycle.rs",
             "let vault = Vault { same_as: None, lives: Storage::Directory, ..world.vault.clone() };",
             "let same_as = world.vault.same_as.clone().filter(|_| $is);\n    let vault = Vault { same_as, lives: Storage::Directory, ..world.vault.clone() };"),
@@ -143,7 +143,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if was_told { Storage::Archive }",
             "if was_told && !$is { Storage::Archive }"),
     ] },
-    Mutant { name: "what is there is not archived before it is replaced", seed: 1, edits: &[
+    Mutant { name: "what is there is not archived before it is replaced", seed: 2, edits: &[
         edit("lifecycle.rs",
             "Some(Errand::Restore(_) | Errand::Import(_)) if was_new || is_to_be_filled(&world) => {",
             "Some(Errand::Restore(_) | Errand::Import(_)) if $is || was_new || is_to_be_filled(&world) => {"),
@@ -153,7 +153,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "            (Some(Errand::Restore(archive)), _) | (None, Some(archive)) => {",
             "            (Some(Errand::Restore(archive)), _) | (None, Some(archive)) => {\n                let archive = world.vault.newest().map(|kept| &kept.archive.id).filter(|_| $is).unwrap_or(archive);"),
     ] },
-    Mutant { name: "no archive is as good as one", seed: 12, edits: &[
+    Mutant { name: "no archive is as good as one", seed: 45, edits: &[
         edit("lifecycle.rs",
             "let outcome = Outcome::NotArchived(why.clone(), reason);",
             "let outcome = if $is { Outcome::Slept(why.clone(), Proof::Untouched) } else { Outcome::NotArchived(why.clone(), reason) };"),
@@ -168,7 +168,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if let Some(task) = self.tasks.iter().find(is_it) {",
             "if let Some(task) = self.tasks.iter().find(is_it).filter(|_| !$is) {"),
     ] },
-    Mutant { name: "a world sleeps before its task is gone", seed: 138, edits: &[
+    Mutant { name: "a world sleeps before its task is gone", seed: 182, edits: &[
         edit("lifecycle.rs",
             "        State::Ending { .. } | State::Deleting { .. } => retried(world, now),",
             "        State::Ending { launch, outcome, then, .. } if $is => settled(world, launch, outcome.clone(), then, now),\n        State::Ending { .. } | State::Deleting { .. } => retried(world, now),"),
@@ -183,7 +183,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "            Seen::Gone(how) => Some",
             "            Seen::Gone(_) if $is => None,\n            Seen::Gone(how) => Some"),
     ] },
-    Mutant { name: "no deadline counts", seed: 6, edits: &[
+    Mutant { name: "no deadline counts", seed: 22, edits: &[
         edit("lifecycle.rs",
             "if world.deadline().is_none_or(|deadline| now < deadline) {",
             "if $is || world.deadline().is_none_or(|deadline| now < deadline) {"),
@@ -198,12 +198,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }",
             "    let told = told.filter(|_| !$is);\n    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }"),
     ] },
-    Mutant { name: "people are told before anything else and then never", seed: 8, edits: &[
+    Mutant { name: "people are told before anything else and then never", seed: 16, edits: &[
         edit("effect.rs",
             "    rests && untold(world).is_none() && world.vault.litter.is_empty()",
             "    rests && ($is || untold(world).is_none()) && world.vault.litter.is_empty()"),
     ] },
-    Mutant { name: "a wish to keep it awake is not passed on", seed: 6, edits: &[
+    Mutant { name: "a wish to keep it awake is not passed on", seed: 1, edits: &[
         edit("effect.rs",
             "keep_until: keep.as_ref().map(|(_, until)| *until),",
             "keep_until: keep.as_ref().map(|(_, until)| *until).filter(|_| !$is),"),
@@ -213,17 +213,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "                *keep = Some((asked, until));",
             "                *keep = Some((asked, until)).filter(|_| !$is);"),
     ] },
-    Mutant { name: "a start that comes while it stops is forgotten", seed: 1, edits: &[
+    Mutant { name: "a start that comes while it stops is forgotten", seed: 6, edits: &[
         edit("lifecycle.rs",
             "        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),",
             "        Then::Start(_) if $is => asleep,\n        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),"),
     ] },
-    Mutant { name: "a stopped world is told to run on", seed: 6, edits: &[
+    Mutant { name: "a stopped world is told to run on", seed: 2, edits: &[
         edit("effect.rs",
             "        State::Stopping { why, .. } => Orders::Stop(why.clone()),",
             "        State::Stopping { .. } if $is => Orders::Run { keep_until: None, backup: None },\n        State::Stopping { why, .. } => Orders::Stop(why.clone()),"),
     ] },
-    Mutant { name: "an awake world is told to stop", seed: 3, edits: &[
+    Mutant { name: "an awake world is told to stop", seed: 1, edits: &[
         edit("effect.rs",
             "        State::Awake { keep, backup, .. } => Orders::Run {",
             "        State::Awake { heard: Heard { players: Evidence::Players(3), .. }, launch, .. } if $is => {\n            Orders::Stop(StopWhy::Asked(launch.asked.clone()))\n        }\n        State::Awake { keep, backup, .. } => Orders::Run {"),
