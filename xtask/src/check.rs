@@ -73,7 +73,7 @@ fn infrastructure() -> Result<()> {
 /// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
 const END_TO_END: [(&[&str], &str); 4] = [
     (
-        &["luanti", "openttd", "timers", "archives", "containers", "cloud", "doctor", "check_game"],
+        &["luanti", "openttd", "timers", "archives", "containers", "cloud", "doctor", "checking"],
         "--test-threads=3",
     ),
     // Two for each of five games, all of which wait to see who comes and goes.
