@@ -1,7 +1,5 @@
 //! The programs as they are, without a cloud: what is missing is named.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 
 #[test]
