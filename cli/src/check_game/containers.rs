@@ -25,11 +25,11 @@ pub(super) struct Talk {
 
 impl Talk {
     /// Looks for an engine on this machine.
-    pub(super) fn begin() -> Result<Result<Self, NoEngine>> {
+    pub(super) fn begin() -> Result<Result<Box<Self>, NoEngine>> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.context("starting")?;
         let engine = runtime.block_on(Engine::connect());
-        Ok(engine.map(|engine| Self { engine, runtime }))
+        Ok(engine.map(|engine| Box::new(Self { engine, runtime })))
     }
 
     /// Waits for what is asked of the engine.
@@ -40,13 +40,13 @@ impl Talk {
 
 /// The containers of the check.
 pub(super) struct Containers {
-    talk: Talk,
+    talk: Box<Talk>,
     beside: Beside,
 }
 
 impl Containers {
     /// Returns those of the control plane that has this secret.
-    pub(super) fn new(talk: Talk, secret: &Secret) -> Self {
+    pub(super) fn new(talk: Box<Talk>, secret: &Secret) -> Self {
         let beside = Beside::new(talk.engine.clone(), secret);
         Self { talk, beside }
     }

@@ -23,7 +23,7 @@ pub(super) enum Terms {
 /// What there is to run containers of.
 pub(super) enum Image {
     /// The image, at this engine.
-    Made(Talk),
+    Made(Box<Talk>),
     /// Nothing, and why.
     None(String),
 }

@@ -67,7 +67,7 @@ pub(super) enum Ground {
     /// By plain processes.
     Processes,
     /// In containers, by this engine.
-    Containers(Talk),
+    Containers(Box<Talk>),
 }
 
 /// What the control plane is told besides.
