@@ -14,12 +14,17 @@ use domain::world::GameId;
 use games::{Catalogue, Entry, LoadError};
 
 use self::{
-    image::Terms,
+    image::{Image, Terms},
     life::{Course, Life},
-    place::Place,
+    place::{Ground, Place, Told},
     step::{For, Report, Step, Verdict},
 };
-use crate::{choose::Choosing, output::say, up, world};
+use crate::{
+    choose::Choosing,
+    output::say,
+    up::{self, RuntimeChoice},
+    world,
+};
 
 mod step;
 
@@ -27,9 +32,13 @@ mod dockerfile;
 
 mod image;
 
+mod containers;
+
 mod place;
 
 mod life;
+
+mod watching;
 
 mod kept;
 
@@ -50,8 +59,9 @@ const SPARE: Duration = Duration::from_secs(15 * 60);
   dormouse check-game valheim --set password=swordfish
 
 It reads the entry and the Dockerfile, builds the image where Docker or Podman answers, starts a world in a temporary
-directory by plain processes, waits until players can join, watches it with nobody on, has it saved, stopped and archived,
-and starts it again. Ctrl-C puts the world to sleep first.
+directory, waits until players can join, watches it with nobody on, has it saved, stopped and archived, and starts it again.
+The world runs in containers of the image; where there is none, or with --runtime process, by plain processes. Ctrl-C puts
+the world to sleep first. Of all that, the image is left, and the watchdog's.
 
 Exit codes: 0 nothing failed, 1 something did, 130 interrupted")]
 pub(crate) struct CheckGame {
@@ -67,7 +77,13 @@ pub(crate) struct CheckGame {
     /// Watch it for 10 s, and do not start it a second time
     #[arg(long, conflicts_with = "watch")]
     quick: bool,
-    /// The user that the game runs as; only root can choose [default: nobody for root]
+    /// How the world is run
+    #[arg(long, value_enum, default_value = "auto")]
+    runtime: RuntimeChoice,
+    /// A value for an ARG of the Dockerfile, such as BASE=debian:bookworm-slim
+    #[arg(long, value_name = "NAME=VALUE", value_parser = up::build_arg)]
+    build_arg: Vec<(String, String)>,
+    /// The user that the game runs as by plain processes; only root can choose [default: nobody for root]
     #[arg(long, value_name = "USER")]
     game_user: Option<String>,
     /// Accept the licence under which the server is downloaded into its image, as its Dockerfile names it
@@ -136,13 +152,39 @@ fn try_run(check: &CheckGame, report: &mut Report) -> Result<Course> {
     let game = &entry.game;
     let size = format!("{} CPU units, {} MiB", game.cpu, game.memory_mib);
     report.add(Step::ok("entry", format!("{}, {}, {size}", game.name, dockerfile::port_names(game))));
-    check_dockerfile(check, &entry, report)?;
-    if game.scripts.is_none() {
-        let change = "give the entry a [process] section: the image's entrypoint is made of it too";
-        report.add(Step::fail("start", "it has no scripts to start it by", change));
-        return Ok(Course::IsOver);
+    let image = check_dockerfile(check, &entry, report)?;
+    match ground(check.runtime, image, report) {
+        Some(Ground::Processes) if game.scripts.is_none() => {
+            let change = "give the entry a [process] section: the image's entrypoint is made of it too";
+            report.add(Step::fail("start", "it has no scripts to start it by", change));
+            Ok(Course::IsOver)
+        }
+        Some(ground @ (Ground::Processes | Ground::Containers(_))) => play(check, &entry, ground, report),
+        None => Ok(Course::IsOver),
     }
-    play(check, &entry, report)
+}
+
+/// Returns by what the world is to run, and says it; nothing if that is not to be had.
+fn ground(choice: RuntimeChoice, image: Image, report: &mut Report) -> Option<Ground> {
+    let name = "runtime";
+    let (step, ground) = match (choice, image) {
+        (RuntimeChoice::Process, _) => {
+            (Step::ok(name, "the world runs by plain processes, as --runtime says"), Some(Ground::Processes))
+        }
+        (RuntimeChoice::Auto | RuntimeChoice::Docker, Image::Made(talk)) => {
+            let step = Step::ok(name, format!("the world runs in containers, by {}", talk.engine.name));
+            (step, Some(Ground::Containers(talk)))
+        }
+        (RuntimeChoice::Auto, Image::None(why)) => {
+            let step = Step::ok(name, format!("the world runs by plain processes: {why}"));
+            (step, Some(Ground::Processes))
+        }
+        (RuntimeChoice::Docker, Image::None(why)) => {
+            (Step::fail(name, format!("there are no containers: {why}"), "--runtime process"), None)
+        }
+    };
+    report.add(step);
+    ground
 }
 
 /// Finds the entry of a game: in `dir`, or here, or among those that are built in.
@@ -161,24 +203,30 @@ fn find(id: &GameId, dir: Option<&Path>) -> Result<Result<Entry, LoadError>> {
     }
 }
 
-fn check_dockerfile(check: &CheckGame, entry: &Entry, report: &mut Report) -> Result<()> {
+fn check_dockerfile(check: &CheckGame, entry: &Entry, report: &mut Report) -> Result<Image> {
     let Some(text) = &entry.dockerfile else {
         let id = &entry.game.id;
         let saw =
             format!("there is no Dockerfile.{id} beside the entry: the game runs on this machine alone");
         let change = format!("`dormouse new-game {id}` writes one, for the cloud");
         report.add(Step::warn("Dockerfile", saw, change));
-        return Ok(());
+        return Ok(Image::None("there is no Dockerfile".into()));
     };
     dockerfile::check(text, &entry.game).into_iter().for_each(|step| report.add(step));
     let terms = if check.accept_licence { Terms::Accepted } else { Terms::NotAccepted };
-    image::make(entry, terms, report)
+    image::make(entry, terms, &check.build_arg, report)
 }
 
 /// Lets a world of the game live, twice unless it is to be quick.
-fn play(check: &CheckGame, entry: &Entry, report: &mut Report) -> Result<Course> {
+fn play(check: &CheckGame, entry: &Entry, ground: Ground, report: &mut Report) -> Result<Course> {
     let interrupted = world::interrupt()?;
-    let place = Place::open(entry, check.game_user.as_deref())?;
+    let told = Told {
+        game_user: check.game_user.as_deref(),
+        build_args: &check.build_arg,
+        accepts_licence: check.accept_licence
+            && entry.dockerfile.as_deref().and_then(games::licence).is_some(),
+    };
+    let place = Place::open(entry, ground, &told)?;
     if let Err(error) = place.create(entry, check.watch() + SPARE, &check.choosing) {
         let change = "--set NAME=VALUE for what a world must have, --accept-terms for terms";
         report.add(Step::fail("world", format!("{error:#}").replace('\n', ";"), change));

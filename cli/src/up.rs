@@ -41,6 +41,7 @@ use crate::{
 };
 
 use containers::{Boxes, Common};
+pub(crate) use containers::{RuntimeChoice, build_arg};
 
 mod containers;
 

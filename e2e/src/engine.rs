@@ -50,13 +50,18 @@ impl Machine {
     /// Starts the machine `name`, a word, and this many players' machines. Its containers never get the capabilities that are
     /// `withheld`.
     pub fn start(name: &str, clients: usize, withheld: &[&str]) -> Result<Self> {
+        let machine = Self::bare(name, clients, withheld)?;
+        machine.build_watchdog(&watchdog_program(), WATCHDOG_IMAGE)?;
+        Ok(machine)
+    }
+
+    /// Starts the same without an image of the watchdog.
+    pub fn bare(name: &str, clients: usize, withheld: &[&str]) -> Result<Self> {
         keep_images()?;
         let games = tempfile::tempdir()?;
         let lab = Lab::new(name, clients)?;
         let engine = Engine::withholding(Network::Namespace(lab.server().path()), withheld)?;
-        let machine = Self { engine, lab, games };
-        machine.build_watchdog(&watchdog_program(), WATCHDOG_IMAGE)?;
-        Ok(machine)
+        Ok(Self { engine, lab, games })
     }
 
     /// Returns a control plane that uses the engine, and the watchdog's own image; it is not started yet.

@@ -30,6 +30,7 @@ use domain::{
     world::{Force, GameId, TaskId, WorldId},
 };
 
+pub use beside::{Beside, FirstProcesses};
 pub use engine::{Engine, Limits, NoEngine, Root};
 pub use images::{ContextFile, ImageError, Made, Progress, Recipe};
 pub use preparing::{ImageSource, OwnedFile};
@@ -61,6 +62,8 @@ mod asking;
 mod neighbour;
 
 mod erasing;
+
+mod beside;
 
 /// How long a task may take to end once it was told to: what ECS gives.
 const END_LIMIT: Duration = Duration::from_secs(120);
@@ -123,8 +126,10 @@ struct Inner {
 
 /// The containers of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub enum Role {
+    /// The one that everything of the task ends with.
     Watchdog,
+    /// The game's own.
     Game,
 }
 
@@ -143,7 +148,7 @@ impl DockerRuntime {
         for dir in ["tasks", "worlds"] {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(config.data.join(dir))?;
         }
-        let installation = config.secret.sign("installation", &[])[..12].to_owned();
+        let installation = installation(&config.secret);
         let inner = Inner {
             engine,
             config,
@@ -395,7 +400,7 @@ impl Inner {
     fn prefix(&self, of: &str) -> String {
         // A name that is none of ours names a container that nobody has.
         let of = if task_of(of).is_some() || WorldId::parse(of).is_ok() { of } else { "unknown" };
-        format!("dormouse-{}-{of}", self.installation)
+        prefix(&self.installation, of)
     }
 
     fn worlds_dir(&self) -> PathBuf {
@@ -410,6 +415,16 @@ impl Inner {
     fn leaving(&self) -> MutexGuard<'_, BTreeMap<TaskId, Instant>> {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns how an installation is called on its engine.
+fn installation(secret: &Secret) -> String {
+    secret.sign("installation", &[])[..12].to_owned()
+}
+
+/// Returns how the names of containers begin.
+fn prefix(installation: &str, of: &str) -> String {
+    format!("dormouse-{installation}-{of}")
 }
 
 #[cfg(test)]

@@ -10,21 +10,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adapters::{
-    front_door::view::{LaunchView, WorldView},
-    report::PlayersRecord,
-};
+use adapters::front_door::view::{LaunchView, WorldView};
 use anyhow::{Context, Result, bail};
 use domain::{
-    game::{Count, Game, Protocol},
-    idle::{Evidence, Listening, Source},
+    game::{Game, Protocol},
     words,
 };
-use watchdog::{
-    judge::Begun,
-    save,
-    senses::{Look, Senses},
-};
+use watchdog::save;
 
 use super::{
     dockerfile::signal_name,
@@ -32,6 +24,7 @@ use super::{
     place::{LOOK_EVERY, Place},
     processes::{self, Process, Response},
     step::{Report, Step},
+    watching::{Eyes, Watched},
 };
 
 /// How much longer than its own deadlines a world may take: what its archive and a slow machine add.
@@ -97,7 +90,7 @@ impl Life<'_> {
                 report.progress(&format!("{} after {}", milestone.name, seconds(milestone.after_ms)));
             }
             seen = passed.len();
-            bound.extend(processes::bound(&place.game()));
+            bound.extend(place.bound());
             is_there(world)
         })?;
         let world = match world {
@@ -109,7 +102,7 @@ impl Life<'_> {
             self.report.add(step);
             return Ok(Course::IsOver);
         }
-        bound.extend(processes::bound(&self.place.game()));
+        bound.extend(self.place.bound());
         let step = self.ready(name, &world, &bound);
         self.report.add(step);
         Ok(Course::GoesOn)
@@ -173,7 +166,7 @@ impl Life<'_> {
     pub(super) fn watch(&mut self, time: Duration) -> Result<Course> {
         let world = self.place.world()?;
         let game = at_its_port(self.game, &world).context("the world has no port")?;
-        let mut senses = Senses::open(&game, Begun::MidGame);
+        let mut eyes = Eyes::open(&game, self.place.containers());
         self.report.progress(&format!("watching it for {} s with nobody on", time.as_secs()));
         let begun = Instant::now();
         let mut watched = Watched::default();
@@ -187,10 +180,11 @@ impl Life<'_> {
                 self.report.add(step);
                 return Ok(Course::IsOver);
             }
-            watched.take(world.players, senses.look());
-            pause(&mut senses, Instant::now() + Duration::from_secs(1));
+            let sources = eyes.sources(&world);
+            watched.take(world.players, eyes.look(), sources);
+            eyes.pause(Instant::now() + Duration::from_secs(1));
         }
-        self.report.add(watched.empty(&senses.describe()));
+        self.report.add(watched.empty());
         if let Some(step) = self.game.query.as_ref().map(|query| watched.query(query.count)) {
             self.report.add(step);
         }
@@ -405,88 +399,6 @@ impl Life<'_> {
 
     fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
-    }
-}
-
-/// What was seen of an empty world.
-#[derive(Debug, Default)]
-struct Watched {
-    most: u32,
-    last: Option<PlayersRecord>,
-    deaf: u32,
-    looks: u32,
-    peers: BTreeSet<String>,
-    asked: Option<Evidence>,
-}
-
-impl Watched {
-    /// Takes in what the watchdog reports, and what is seen from here.
-    fn take(&mut self, players: Option<PlayersRecord>, look: Look) {
-        self.looks += 1;
-        self.deaf += u32::from(look.listening == Listening::No);
-        if let Some(PlayersRecord::Players { n }) = players {
-            self.most = self.most.max(n);
-            self.peers.extend(look.peers.iter().map(ToString::to_string));
-        }
-        self.last = players;
-        let asked = look.sightings.into_iter().rfind(|sighting| sighting.source == Source::GameQuery);
-        self.asked = asked.map(|sighting| sighting.evidence);
-    }
-
-    /// Says whether an empty server looks empty; `sources` are those by which that is known.
-    fn empty(&self, sources: &str) -> Step {
-        if self.deaf > 0 {
-            let saw = format!("its ports were not bound in {} of {} looks", self.deaf, self.looks);
-            return Step::fail(
-                "watch",
-                saw,
-                "a server that stops listening is stopped: keep its sockets open",
-            );
-        }
-        if self.most > 0 {
-            let peers = self.peers.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-            let saw = format!("{} players were counted, and nobody should be on: {peers}", self.most);
-            let change = "what talks to it; a list ping's first bytes belong into [players] queries";
-            return Step::fail("watch", saw, change);
-        }
-        match &self.last {
-            Some(PlayersRecord::Empty) => Step::ok("watch", format!("listening, nobody counted ({sources})")),
-            Some(PlayersRecord::Players { .. }) | None => {
-                Step::warn("watch", format!("nothing was reported of its players ({sources})"), "--watch 1m")
-            }
-            Some(PlayersRecord::Unknown { why }) => {
-                let change = "--watch 1m, or what keeps them from being seen (`dormouse doctor` says it)";
-                Step::warn("watch", format!("who is on is unknown: {why} ({sources})"), change)
-            }
-        }
-    }
-
-    /// Says what the game itself answers.
-    fn query(&self, count: Count) -> Step {
-        let name = "query";
-        match (&self.asked, count) {
-            (Some(Evidence::Empty), _) => Step::ok(name, "it answers that nobody is on"),
-            (Some(Evidence::Players(n)), Count::Whole) => {
-                let saw = format!("it answers that {n} are on, and nobody should be");
-                Step::fail(name, saw, "leave out query.counts_everybody if it counts bots")
-            }
-            (Some(Evidence::Players(n)), Count::Partial) => {
-                let saw = format!("it answers that {n} are on, and nobody should be: bots?");
-                Step::warn(name, saw, "switch bots off, or the world may stay awake for them")
-            }
-            (Some(Evidence::Unknown(why)), _) => {
-                Step::warn(name, format!("no answer: {why}"), "query.protocol and query.port")
-            }
-            (None, _) => Step::warn(name, "it was not asked", "a longer --watch"),
-        }
-    }
-}
-
-/// Goes on listening until `next`.
-fn pause(senses: &mut Senses, next: Instant) {
-    while Instant::now() < next {
-        senses.listen();
-        thread::sleep(next.saturating_duration_since(Instant::now()).min(Duration::from_millis(100)));
     }
 }
 

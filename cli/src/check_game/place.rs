@@ -3,6 +3,7 @@
 //! Nothing of it is left when it is dropped, however the check went: neither files nor processes.
 
 use std::{
+    collections::BTreeSet,
     env,
     fs::{self, File},
     os::unix::{fs::PermissionsExt, process::CommandExt},
@@ -12,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::front_door::view::WorldView;
+use adapters::{front_door::view::WorldView, runtime::docker::Role, secret::Secret};
 use anyhow::{Context, Result, bail};
+use domain::game::Protocol;
 use games::Entry;
 use nix::{
     sys::signal::{self, Signal},
@@ -22,7 +24,10 @@ use nix::{
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::processes::{self, Process};
+use super::{
+    containers::{Containers, Talk},
+    processes::{self, Process},
+};
 use crate::{
     Reach,
     choose::{Choosing, Terminal},
@@ -33,8 +38,11 @@ use crate::{
 /// The name of the world.
 const WORLD: &str = "check";
 
-/// How long the control plane may take to come up.
-const UP_LIMIT: Duration = Duration::from_secs(60);
+/// How long the control plane may take to come up: an image is made of this program first, where there are containers.
+const UP_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// How long the world's files may take to be removed.
+const DELETE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long it may take to end.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -50,23 +58,58 @@ pub(super) struct Place {
     dir: TempDir,
     up: Child,
     client: Client,
+    /// Where the world does not run by plain processes.
+    containers: Option<Containers>,
+}
+
+/// How the world is run.
+pub(super) enum Ground {
+    /// By plain processes.
+    Processes,
+    /// In containers, by this engine.
+    Containers(Box<Talk>),
+}
+
+/// What the control plane is told besides.
+pub(super) struct Told<'a> {
+    /// As whom games run as plain processes.
+    pub(super) game_user: Option<&'a str>,
+    /// Values for the `ARG`s of the game's Dockerfile.
+    pub(super) build_args: &'a [(String, String)],
+    /// Whether the licence is accepted that the game's Dockerfile names.
+    pub(super) accepts_licence: bool,
 }
 
 impl Place {
     /// Makes the directory and brings the control plane up, which knows the game of `entry`.
-    pub(super) fn open(entry: &Entry, game_user: Option<&str>) -> Result<Self> {
+    pub(super) fn open(entry: &Entry, ground: Ground, told: &Told<'_>) -> Result<Self> {
         let dir =
             tempfile::Builder::new().prefix("dormouse-check-").tempdir().context("making a directory")?;
         // Games run as another user, who has to get through to the world.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         let games = dir.path().join("games");
         fs::create_dir(&games)?;
-        fs::write(games.join(format!("{}.toml", entry.game.id)), &entry.source)?;
+        let id = entry.game.id.as_str();
+        fs::write(games.join(format!("{id}.toml")), &entry.source)?;
+        if let Some(dockerfile) = &entry.dockerfile {
+            fs::write(games.join(games::dockerfile_name(id)), dockerfile)?;
+        }
         let log = dir.path().join("up.log");
         let mut command = Command::new(env::current_exe().context("finding this program")?);
-        command.args(["up", "--end-with-input", "--listen", "127.0.0.1:0", "--runtime", "process", "--data"]);
-        command.arg(dir.path().join("data")).arg("--games").arg(&games);
-        game_user.iter().for_each(|user| _ = command.args(["--game-user", user]));
+        let data = dir.path().join("data");
+        command.args(["up", "--end-with-input", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+        command.arg("--games").arg(&games);
+        match &ground {
+            Ground::Processes => command.args(["--runtime", "process"]),
+            Ground::Containers(_) => command.args(["--runtime", "docker"]),
+        };
+        told.game_user.iter().for_each(|user| _ = command.args(["--game-user", user]));
+        for (name, value) in told.build_args {
+            command.args(["--build-arg", &format!("{name}={value}")]);
+        }
+        if told.accepts_licence {
+            command.args(["--accept-licence", id]);
+        }
         // What is set for people's own control plane is not for this one.
         env::vars_os()
             .filter(|(name, _)| name.to_string_lossy().starts_with("DORMOUSE_"))
@@ -81,7 +124,13 @@ impl Place {
         match url(&mut up, &log) {
             Ok(url) => {
                 let client = Client::new(&Reach { url, token_file: None, json: true })?;
-                Ok(Self { dir, up, client })
+                let containers = match ground {
+                    Ground::Processes => None,
+                    Ground::Containers(talk) => {
+                        Some(Containers::new(talk, &Secret::load_or_create(data.join("secret"))?))
+                    }
+                };
+                Ok(Self { dir, up, client, containers })
             }
             Err(error) => {
                 let said = last_lines(&dir.path().join("up.err"));
@@ -134,6 +183,9 @@ impl Place {
 
     /// Returns what the watchdog of the newest launch has logged.
     pub(super) fn watchdog_log(&self, world: &WorldView) -> String {
+        if let Some(containers) = &self.containers {
+            return containers.said(&task_name(world), Role::Watchdog);
+        }
         let log = self.task(world).join("watchdog.log");
         fs::read(log).map_or(String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -145,7 +197,10 @@ impl Place {
 
     /// Returns the last lines that the game has printed.
     pub(super) fn game_said(&self, world: &WorldView) -> String {
-        last_lines(&self.task(world).join("game.log"))
+        match &self.containers {
+            Some(containers) => last_of(&containers.said(&task_name(world), Role::Game)),
+            None => last_lines(&self.task(world).join("game.log")),
+        }
     }
 
     /// Returns a file on the disk of the world, to ask its clock by.
@@ -155,9 +210,22 @@ impl Place {
 
     /// Returns the processes of the game, whichever launch they are of.
     pub(super) fn game(&self) -> Vec<Process> {
+        if let Some(containers) = &self.containers {
+            return containers.game();
+        }
         let mut but = vec![Pid::this(), Pid::from_raw(self.up.id().cast_signed())];
         but.extend(self.watchdogs());
         processes::below(self.dir.path(), &but)
+    }
+
+    /// Returns the numbers on which the game waits for players.
+    pub(super) fn bound(&self) -> BTreeSet<(u16, Protocol)> {
+        self.containers.as_ref().map_or_else(|| processes::bound(&self.game()), Containers::bound)
+    }
+
+    /// Returns the containers that the world runs in, if it does.
+    pub(super) fn containers(&self) -> Option<&Containers> {
+        self.containers.as_ref()
     }
 
     fn data(&self) -> PathBuf {
@@ -165,10 +233,49 @@ impl Place {
     }
 
     fn task(&self, world: &WorldView) -> PathBuf {
-        self.data().join("tasks").join(format!("{}.{}", world.id, world.generation))
+        self.data().join("tasks").join(task_name(world))
     }
 
-    /// Returns the watchdogs that are there: those that have noted their number and hold their task's lock.
+    /// Has the world's files removed by a container: they belong to users that this process may not be.
+    fn delete(&self) -> Result<()> {
+        let world = self.world()?;
+        let files = self.data().join("worlds").join(&world.id);
+        self.client.delete(&format!("/v1/worlds/{WORLD}?confirm={WORLD}"))?;
+        let begun = Instant::now();
+        while files.exists() && begun.elapsed() < DELETE_LIMIT {
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Ends the control plane, and first of all: it would look after what is removed here.
+    fn end_control_plane(&mut self) {
+        drop(self.up.stdin.take());
+        let begun = Instant::now();
+        while begun.elapsed() < END_LIMIT && !matches!(self.up.try_wait(), Ok(Some(_))) {
+            thread::sleep(LOOK_EVERY);
+        }
+        if !matches!(self.up.try_wait(), Ok(Some(_))) {
+            let _ = self.up.kill();
+            let _ = self.up.wait();
+        }
+    }
+
+    fn kill_processes(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < END_LIMIT {
+            let groups = self.watchdogs();
+            let left = self.game();
+            if groups.is_empty() && left.is_empty() {
+                return;
+            }
+            groups.iter().for_each(|group| _ = signal::killpg(*group, Signal::SIGKILL));
+            left.iter().for_each(|process| _ = signal::kill(process.pid, Signal::SIGKILL));
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Returns the watchdogs that are there as plain processes: those that have noted their number and hold their task's lock.
     fn watchdogs(&self) -> Vec<Pid> {
         let tasks = fs::read_dir(self.data().join("tasks")).into_iter().flatten().flatten();
         let watchdog = |task: PathBuf| {
@@ -182,27 +289,21 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // The control plane ends with its input, and first of all: it would look after what is killed here.
-        drop(self.up.stdin.take());
-        let begun = Instant::now();
-        while begun.elapsed() < END_LIMIT && !matches!(self.up.try_wait(), Ok(Some(_))) {
-            thread::sleep(LOOK_EVERY);
+        if self.containers.is_some() {
+            // A world that is not asleep cannot be deleted, and where there is none, there is nothing to delete.
+            let _ = self.delete();
         }
-        if !matches!(self.up.try_wait(), Ok(Some(_))) {
-            let _ = self.up.kill();
-            let _ = self.up.wait();
-        }
-        while begun.elapsed() < 2 * END_LIMIT {
-            let groups = self.watchdogs();
-            let left = self.game();
-            if groups.is_empty() && left.is_empty() {
-                return;
-            }
-            groups.iter().for_each(|group| _ = signal::killpg(*group, Signal::SIGKILL));
-            left.iter().for_each(|process| _ = signal::kill(process.pid, Signal::SIGKILL));
-            thread::sleep(LOOK_EVERY);
+        self.end_control_plane();
+        match &self.containers {
+            Some(containers) => containers.remove(),
+            None => self.kill_processes(),
         }
     }
+}
+
+/// Returns the name of the newest launch's task.
+fn task_name(world: &WorldView) -> String {
+    format!("{}.{}", world.id, world.generation)
 }
 
 /// Waits until the control plane says where it is.
@@ -225,7 +326,11 @@ fn url(up: &mut Child, log: &Path) -> Result<String> {
 /// Returns the last lines of a log, in one line.
 fn last_lines(log: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+    last_of(&String::from_utf8_lossy(&bytes))
+}
+
+/// Returns the last lines of a text, in one line.
+fn last_of(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join(" / ")
 }

@@ -1,7 +1,8 @@
 //! The processes of a game that is being checked: which there are, what they bind, and what they make of a signal.
 //!
-//! They are known by what they work in or hold open, which lies in the check's own directory; so no other process of the
-//! machine is ever taken for one of them. Where the kernel shows less of a process, less is known of it.
+//! Plain processes are known by what they work in or hold open, which lies in the check's own directory, and those in containers by
+//! their parents; so no other process of the machine is ever taken for one of them. Where the kernel shows less of a process, less
+//! is known of it.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +25,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    fn read(pid: Pid) -> Option<Self> {
+    /// Looks at it; nothing if it is gone, or has ended and waits for its parent.
+    pub(super) fn read(pid: Pid) -> Option<Self> {
         let at = place(pid);
         // A process that has ended and waits for its parent has no program any more.
         let is_over = fs::read(at.join("cmdline")).map_or(true, |line| line.is_empty());
@@ -48,10 +50,22 @@ pub(super) enum Response {
 
 /// Returns the processes that work in `dir`, or hold something below it open, but those of `but`.
 pub(super) fn below(dir: &Path, but: &[Pid]) -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let pids = pids.map(Pid::from_raw).filter(|pid| !but.contains(pid));
+    let pids = all().filter(|pid| !but.contains(pid));
     pids.filter(|pid| is_below(*pid, dir)).filter_map(Process::read).collect()
+}
+
+/// Returns the processes that descend from one of `roots`.
+pub(super) fn descendants(roots: &[Pid]) -> Vec<Pid> {
+    let parents: Vec<_> = all().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = Vec::new();
+    let mut next = roots.to_vec();
+    while let Some(of) = next.pop() {
+        let children = parents.iter().filter(|(pid, parent)| *parent == of && !found.contains(pid));
+        let children: Vec<_> = children.map(|(pid, _)| *pid).collect();
+        found.extend(&children);
+        next.extend(children);
+    }
+    found
 }
 
 /// Returns the largest, which is the server and not the shell that may have started it.
@@ -63,9 +77,14 @@ pub(super) fn largest(processes: &[Process]) -> Option<&Process> {
 pub(super) fn bound(processes: &[Process]) -> BTreeSet<(u16, Protocol)> {
     let Ok(tables) = Tables::read(Path::new("/proc/net")) else { return BTreeSet::new() };
     let sockets: BTreeSet<_> = processes.iter().flat_map(|process| sockets(process.pid)).collect();
+    waiting(&tables, |row| sockets.contains(&row.inode))
+}
+
+/// Returns the numbers on which somebody waits for players by a socket that `is_theirs`.
+pub(super) fn waiting(tables: &Tables, is_theirs: impl Fn(&Row) -> bool) -> BTreeSet<(u16, Protocol)> {
     let of = |rows: &[Row], waiting, protocol| {
-        let is_theirs = |row: &&Row| row.state == waiting && sockets.contains(&row.inode);
-        rows.iter().filter(is_theirs).map(|row| (row.local.port(), protocol)).collect::<Vec<_>>()
+        let waits = |row: &&Row| row.state == waiting && is_theirs(row);
+        rows.iter().filter(waits).map(|row| (row.local.port(), protocol)).collect::<Vec<_>>()
     };
     let tcp = of(&tables.tcp, SocketState::Listening, Protocol::Tcp);
     tcp.into_iter().chain(of(&tables.udp, SocketState::Unconnected, Protocol::Udp)).collect()
@@ -94,6 +113,18 @@ fn response_in(status: &str, number: u32) -> Option<Response> {
         (false, true) => Response::Handles,
         (false, false) => Response::Ends,
     })
+}
+
+/// Returns the processes of this machine.
+fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid::from_raw)
+}
+
+fn parent(pid: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(place(pid).join("status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok().map(Pid::from_raw)
 }
 
 fn place(pid: Pid) -> PathBuf {
@@ -130,6 +161,22 @@ mod tests {
             assert_eq!(response_in(status, number), Some(response), "{number}");
         }
         assert_eq!(response_in("Name:\tserver\n", 2), None);
+    }
+
+    #[test]
+    fn a_process_descends_from_its_parent_and_from_the_parent_of_that() {
+        let script = "sleep 600 & echo; wait";
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).stdout(std::process::Stdio::piped());
+        let mut shell = std::os::unix::process::CommandExt::process_group(&mut shell, 0).spawn().unwrap();
+        let mut line = [0];
+        std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let pid = Pid::from_raw(i32::try_from(shell.id()).unwrap());
+        let (of_shell, of_us) = (descendants(&[pid]), descendants(&[Pid::this()]));
+        nix::sys::signal::killpg(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        shell.wait().unwrap();
+        assert_eq!(of_shell.len(), 1, "{of_shell:?}");
+        assert!(of_us.contains(&pid) && of_us.contains(&of_shell[0]), "{of_us:?}");
     }
 
     #[test]

@@ -189,7 +189,8 @@ fn licence_note(data: &Path, game: &GameId) -> std::path::PathBuf {
     data.join("licences").join(game.as_str())
 }
 
-fn build_arg(text: &str) -> Result<(String, String), String> {
+/// Parses the value for an `ARG` of a Dockerfile.
+pub(crate) fn build_arg(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         Some(_) | None => Err("use NAME=VALUE".into()),

@@ -4,10 +4,13 @@ use std::{collections::HashMap, path::Path, time::Duration};
 
 use bollard::{
     errors::Error,
-    models::{ContainerCreateBody, ContainerState, ContainerStateStatusEnum, ContainerSummaryStateEnum},
+    models::{
+        ContainerCreateBody, ContainerState, ContainerStateStatusEnum, ContainerSummary,
+        ContainerSummaryStateEnum,
+    },
     query_parameters::{
         CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-        RemoveContainerOptionsBuilder,
+        LogsOptionsBuilder, RemoveContainerOptionsBuilder,
     },
 };
 use domain::{
@@ -15,11 +18,12 @@ use domain::{
     ports::{RunningTask, Unavailable},
     world::TaskId,
 };
+use futures_util::StreamExt;
 use tokio::time;
 
 use super::{
     INSTALLATION, Inner, ROLE, Role, TASK,
-    engine::{failed, is_status},
+    engine::{Engine, failed, is_status},
 };
 use crate::runtime::task_dir::{self, task_of};
 
@@ -132,18 +136,7 @@ impl Inner {
 
     /// Returns the containers of this installation's tasks.
     pub(super) async fn containers(&self) -> Result<Vec<Container>, Unavailable> {
-        let ours = format!("{INSTALLATION}={}", self.installation);
-        let filters = HashMap::from([("label", vec![ours])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let mut tries = 0;
-        let found = loop {
-            tries += 1;
-            match self.engine.docker.list_containers(Some(options.clone())).await {
-                // One of them has just ended, as above.
-                Err(Error::JsonDataError { .. }) if tries < MOST_TRIES => time::sleep(TRY_EVERY).await,
-                found => break found.map_err(|error| failed("list containers", &error))?,
-            }
-        };
+        let found = listed(&self.engine, &self.installation).await?;
         let ours = found.into_iter().filter_map(|container| {
             let labels = container.labels.unwrap_or_default();
             let role = labels.get(ROLE)?.clone();
@@ -152,6 +145,39 @@ impl Inner {
         });
         Ok(ours.collect())
     }
+}
+
+/// Returns what the engine says of the containers of an installation, whatever their state.
+pub(super) async fn listed(
+    engine: &Engine,
+    installation: &str,
+) -> Result<Vec<ContainerSummary>, Unavailable> {
+    let ours = format!("{INSTALLATION}={installation}");
+    let filters = HashMap::from([("label", vec![ours])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match engine.docker.list_containers(Some(options.clone())).await {
+            // One of them has just ended, as above.
+            Err(Error::JsonDataError { .. }) if tries < MOST_TRIES => time::sleep(TRY_EVERY).await,
+            found => return found.map_err(|error| failed("list containers", &error)),
+        }
+    }
+}
+
+/// Returns the last lines that a container has said, `most` bytes of them or little more.
+pub(super) async fn last_said(engine: &Engine, name: &str, lines: u32, most: usize) -> String {
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
+    let mut said = std::pin::pin!(engine.docker.logs(name, Some(options)));
+    let mut words = String::new();
+    while let Some(Ok(line)) = said.next().await {
+        words += &line.to_string();
+        if words.len() > most {
+            break;
+        }
+    }
+    words
 }
 
 /// Returns where a container is in its life.
@@ -166,7 +192,7 @@ pub(super) fn life(state: &ContainerState) -> Life {
     }
 }
 
-fn listed_life(state: ContainerSummaryStateEnum) -> Life {
+pub(super) fn listed_life(state: ContainerSummaryStateEnum) -> Life {
     use ContainerSummaryStateEnum as Status;
     match state {
         Status::CREATED => Life::Made,

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::LogsOptionsBuilder;
 use domain::{ports::Unavailable, world::WorldId};
-use futures_util::StreamExt;
 use tokio::time::{self, Instant};
 
 use super::{
     Inner,
-    asking::{Life, life},
+    asking::{Life, last_said, life},
     containers::Parts,
 };
 use crate::report::shortened;
@@ -42,7 +40,7 @@ impl Inner {
                     return Err(Unavailable(format!("the files of world {world} are still being removed")));
                 }
                 Some(Life::Over) => {
-                    let why = self.last_words(&name).await;
+                    let why = shortened(last_said(&self.engine, &name, 5, 4096).await.trim());
                     self.remove(&name).await?;
                     return match state.and_then(|state| state.exit_code) {
                         Some(0) => Ok(()),
@@ -51,19 +49,5 @@ impl Inner {
                 }
             }
         }
-    }
-
-    /// Returns the last that a container said.
-    async fn last_words(&self, name: &str) -> String {
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("5").build();
-        let mut said = std::pin::pin!(self.engine.docker.logs(name, Some(options)));
-        let mut words = String::new();
-        while let Some(Ok(line)) = said.next().await {
-            words += &line.to_string();
-            if words.len() > 4096 {
-                break;
-            }
-        }
-        shortened(words.trim())
     }
 }

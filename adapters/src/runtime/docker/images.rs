@@ -9,7 +9,7 @@ use bollard::{
     body_full,
     errors::Error,
     models::ErrorDetail,
-    query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder},
+    query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions},
 };
 use domain::ports::Unavailable;
 use futures_util::{Stream, StreamExt};
@@ -119,6 +119,7 @@ impl Engine {
         if self.is_made_of(tag, recipe).await? {
             return Ok(Made::Before);
         }
+        let before = self.docker.inspect_image(tag).await.ok().and_then(|image| image.id);
         let digest = recipe.digest();
         let options = BuildImageOptionsBuilder::new()
             .dockerfile("Dockerfile")
@@ -137,7 +138,21 @@ impl Engine {
             })
         });
         follow(tag, said, progress).await?;
+        if let Some(before) = before {
+            self.remove_nameless(&before).await;
+        }
         Ok(Made::Anew)
+    }
+
+    /// Removes an image that has lost its last name to another, unless a container is made of it: then it has to stay.
+    async fn remove_nameless(&self, id: &str) {
+        let found = self.docker.inspect_image(id).await;
+        let is_nameless = found.is_ok_and(|image| image.repo_tags.unwrap_or_default().is_empty());
+        if is_nameless
+            && let Err(error) = self.docker.remove_image(id, None::<RemoveImageOptions>, None).await
+        {
+            tracing::debug!("image {id} stays: {error}");
+        }
     }
 
     /// Pulls the image, whether it is there or not.

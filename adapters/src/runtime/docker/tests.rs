@@ -154,8 +154,10 @@ async fn an_image_is_made_once_and_again_when_what_it_is_made_of_differs() {
     assert_eq!(make(&files).await, Ok(Made::Anew));
     assert_eq!(bench.engine.has(tag).await, Ok(true));
     assert_eq!(make(&files).await, Ok(Made::Before));
+    let before = bench.engine.docker.inspect_image(tag).await.unwrap().id.unwrap();
     files.iter_mut().find(|file| file.name == "script").unwrap().content.push(b'\n');
     assert_eq!(make(&files).await, Ok(Made::Anew));
+    assert_eq!(bench.engine.has(&before).await, Ok(false), "it stays without a name");
     files.iter_mut().find(|file| file.name == "Dockerfile").unwrap().content =
         b"FROM scratch\nCOPY nothing /\n".into();
     let error = make(&files).await.unwrap_err().to_string();
