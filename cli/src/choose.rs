@@ -11,7 +11,7 @@ use std::{
 use adapters::front_door::view::SettingView;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
 /// The most bytes of a value that are read.
 const LONGEST: u64 = 16 * 1024;
@@ -144,6 +144,20 @@ fn line(from: &mut dyn BufRead) -> Result<String> {
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
+/// Reads one line of a terminal that takes no notice of Ctrl-C, without its end.
+fn hidden_line(from: &mut dyn BufRead) -> Result<String> {
+    let mut text = Vec::new();
+    for byte in from.bytes() {
+        match byte? {
+            b'\n' => break,
+            CTRL_C => bail!("interrupted; nothing was done"),
+            byte => text.push(byte),
+        }
+        ensure!(text.len() as u64 <= LONGEST, "the line is too long");
+    }
+    Ok(String::from_utf8(text)?.trim_end_matches('\r').to_owned())
+}
+
 /// The terminal, or whatever else standard input is.
 pub(crate) struct Terminal;
 
@@ -155,11 +169,12 @@ impl Ask for Terminal {
         }
         eprint!("{question}");
         io::stderr().flush()?;
-        let hidden = secret.then(Hidden::new).transpose().context("hiding what is typed")?;
-        let answer = line(&mut stdin.lock());
-        if hidden.is_some() {
-            eprintln!();
+        if !secret {
+            return line(&mut stdin.lock());
         }
+        let _hidden = Hidden::new().context("hiding what is typed")?;
+        let answer = hidden_line(&mut stdin.lock());
+        eprintln!();
         answer
     }
 
@@ -168,14 +183,21 @@ impl Ask for Terminal {
     }
 }
 
-/// As long as it lives, what is typed is not shown.
+/// What a terminal makes of Ctrl-C.
+const CTRL_C: u8 = 3;
+
+/// As long as it lives, what is typed is not shown. Ctrl-C ends a line instead of this program, which has to set the terminal
+/// right first.
 struct Hidden(Termios);
 
 impl Hidden {
     fn new() -> nix::Result<Self> {
         let before = tcgetattr(io::stdin().as_fd())?;
         let mut silent = before.clone();
-        silent.local_flags.remove(LocalFlags::ECHO);
+        silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
+        if let Some(end) = silent.control_chars.get_mut(SpecialCharacterIndices::VEOL as usize) {
+            *end = CTRL_C;
+        }
         tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &silent)?;
         Ok(Self(before))
     }
@@ -192,6 +214,14 @@ impl Drop for Hidden {
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
+
+    #[test]
+    fn ctrl_c_gives_a_hidden_line_up() {
+        let read = |typed: &str| hidden_line(&mut typed.as_bytes()).map_err(|error| error.to_string());
+        assert_eq!(read("hunter22\r\nmore"), Ok("hunter22".into()));
+        assert_eq!(read("hunt\u{3}"), Err("interrupted; nothing was done".into()));
+        assert_eq!(read(&"x".repeat(1 << 20)), Err("the line is too long".into()));
+    }
 
     #[test]
     fn what_a_new_world_lacks_is_asked_for_and_secrets_are_not_shown() {

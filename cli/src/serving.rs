@@ -2,7 +2,8 @@
 //!
 //! A connection takes a seat. When all are taken, the one that has gone longest without an answer is sent away for the one that
 //! comes: who sends a request is answered within milliseconds, so those who go first are those who send slowly, or nothing. An
-//! upload or a download ([`files::lasts`]) keeps its seat, since its link was checked before the first byte.
+//! upload or a download ([`files::lasts`]) keeps its seat, since its link was checked before the first byte, as long as they have
+//! no more than half of all seats.
 
 use std::{
     collections::BTreeMap,
@@ -68,8 +69,7 @@ pub(crate) async fn serve(
         while conversations.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
-                let Some(seat) = Seats::take(&seats) else { continue };
-                let guest = Guest { seat: Arc::new(seat), peer, router: router.clone() };
+                let guest = Guest { seat: Arc::new(Seats::take(&seats)), peer, router: router.clone() };
                 conversations.spawn(converse(stream, guest, limits, ended.clone()));
             }
             Err(error) => {
@@ -150,7 +150,7 @@ struct Taker {
 enum Stay {
     /// For as long as nobody else wants the seat.
     WhileThereIsRoom,
-    /// To the end of what they upload or download.
+    /// To the end of what they upload or download, unless there are too many such.
     ToTheEnd,
 }
 
@@ -166,24 +166,36 @@ impl Seats {
         Self { most, taken: Mutex::default() }
     }
 
-    /// Returns a seat, which may have been that of the guest who waited longest; nothing if all are to stay.
-    fn take(seats: &Arc<Self>) -> Option<Seat> {
+    /// Returns a seat, which may have been another's.
+    fn take(seats: &Arc<Self>) -> Seat {
         let mut taken = seats.lock();
         if taken.guests.len() >= seats.most {
-            let longest = taken.guests.iter().filter(|(_, guest)| guest.stay == Stay::WhileThereIsRoom);
-            let longest = longest.min_by_key(|(_, guest)| guest.waits_since).map(|(number, _)| *number)?;
-            taken.guests.remove(&longest)?.wanted.notify_one();
+            taken.send_one_away(seats.most);
         }
         taken.next += 1;
         let (number, wanted) = (taken.next, Arc::new(Notify::new()));
         let taker =
             Taker { waits_since: Instant::now(), stay: Stay::WhileThereIsRoom, wanted: wanted.clone() };
         taken.guests.insert(number, taker);
-        Some(Seat { number, seats: seats.clone(), wanted })
+        Seat { number, seats: seats.clone(), wanted }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// Sends away whoever waited longest: of those whose files last, if they have more than half of the seats, and of the others
+    /// if not. A link that holds is enough to begin downloads that nobody takes.
+    fn send_one_away(&mut self, most: usize) {
+        let lasting = self.guests.values().filter(|guest| guest.stay == Stay::ToTheEnd).count();
+        let stay = if lasting > most / 2 { Stay::ToTheEnd } else { Stay::WhileThereIsRoom };
+        let longest = self.guests.iter().filter(|(_, guest)| guest.stay == stay);
+        let longest = longest.min_by_key(|(_, guest)| guest.waits_since).map(|(number, _)| *number);
+        if let Some(guest) = longest.and_then(|number| self.guests.remove(&number)) {
+            guest.wanted.notify_one();
+        }
     }
 }
 
@@ -323,9 +335,20 @@ mod tests {
         }
         let mut more = vec![0; 8 << 20];
         download.read_exact(&mut more).await.unwrap();
-        let mut other = TcpStream::connect(at).await.unwrap();
-        assert_eq!(ask(&mut other, "/archives/w1/a2.zip").await.unwrap(), "HTTP/1.1 200 OK");
-        is_closed(TcpStream::connect(at).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn downloads_never_have_more_than_half_of_the_seats() {
+        let Served { at, end: _end, .. } = served(Limits { seats: 2, head: NEVER }).await;
+        let mut downloads = Vec::new();
+        for _ in 0..2 {
+            let mut download = TcpStream::connect(at).await.unwrap();
+            assert_eq!(ask(&mut download, "/archives/w1/a1.zip").await.unwrap(), "HTTP/1.1 200 OK");
+            downloads.push(download);
+        }
+        let mut quick = TcpStream::connect(at).await.unwrap();
+        assert_eq!(ask(&mut quick, "/healthz").await.unwrap(), "HTTP/1.1 200 OK");
+        is_closed(downloads.remove(0)).await;
     }
 
     #[tokio::test]

@@ -386,7 +386,8 @@ pub fn choose(declared: &[Setting], typed: &Typed) -> Result<Choices, BadSetting
             }
             None => None,
         };
-        if setting.change == Change::Create {
+        // Whoever takes back what is there already changes nothing of it, and may be the only way on.
+        if setting.change == Change::Create && value.is_some() {
             choices.until_woken.get_or_insert_with(|| setting.name.clone());
         }
         choices.values.insert(setting.name.clone(), value);

@@ -28,9 +28,10 @@ use crate::chat::discord::{limits, message::respond};
 const BEGIN: &str = "v1/create/";
 
 /// The options that a modal's id holds after name and game, and whether they are lengths of time.
-const OPTIONS: [(&str, bool); 5] = [
+const OPTIONS: [(&str, bool); 6] = [
     ("sleep-after", true),
     ("join-within", true),
+    ("afk", true),
     ("longest-run", true),
     ("storage", false),
     ("port", false),
@@ -163,14 +164,21 @@ pub(super) fn sent(custom_id: &str, fields: &Args) -> Option<(&'static str, Args
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn what_was_given_comes_back_from_a_modal_with_what_was_typed() {
-        let given = [("longest-run", "6h"), ("port", "30005"), ("sleep-after", "5m"), ("storage", "archive")];
+        let given = [
+            ("afk", "45m"),
+            ("longest-run", "6h"),
+            ("port", "30005"),
+            ("sleep-after", "5m"),
+            ("storage", "archive"),
+        ];
         let args = Args(given.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
         let (name, game) = ("valhalla".parse().unwrap(), "valheim".parse().unwrap());
         let id = custom_id(&name, &game, &args).unwrap();
-        assert_eq!(id, "v1/create/valhalla/valheim/300//21600/archive/30005");
+        assert_eq!(id, "v1/create/valhalla/valheim/300//2700/21600/archive/30005");
         let fields = [("set.password", " hunter22 "), ("name", "other")];
         let fields = Args(fields.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
         let (path, sent) = sent(&id, &fields).unwrap();
@@ -179,6 +187,7 @@ mod tests {
         assert_eq!(
             all,
             [
+                "afk=2700s",
                 "game=valheim",
                 "longest-run=21600s",
                 "name=valhalla",
@@ -188,6 +197,13 @@ mod tests {
                 "storage=archive",
             ]
         );
+    }
+
+    #[test]
+    fn a_modal_forgets_no_option_of_the_command() {
+        let all = create::SPEC.options.iter().map(|option| option.name);
+        let others: BTreeSet<_> = all.filter(|name| !["name", "game"].contains(name)).collect();
+        assert_eq!(OPTIONS.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>(), others);
     }
 
     #[test]
