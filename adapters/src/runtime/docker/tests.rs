@@ -154,10 +154,18 @@ async fn an_image_is_made_once_and_again_when_what_it_is_made_of_differs() {
     assert_eq!(make(&files).await, Ok(Made::Anew));
     assert_eq!(bench.engine.has(tag).await, Ok(true));
     assert_eq!(make(&files).await, Ok(Made::Before));
-    let before = bench.engine.docker.inspect_image(tag).await.unwrap().id.unwrap();
-    files.iter_mut().find(|file| file.name == "script").unwrap().content.push(b'\n');
+    let change = |files: &mut Vec<OwnedFile>| {
+        files.iter_mut().find(|file| file.name == "script").unwrap().content.push(b'\n');
+    };
+    let id = async || bench.engine.docker.inspect_image(tag).await.unwrap().id.unwrap();
+    let named_otherwise = id().await;
+    change(&mut files);
     assert_eq!(make(&files).await, Ok(Made::Anew));
-    assert_eq!(bench.engine.has(&before).await, Ok(false), "it stays without a name");
+    let nameless = id().await;
+    change(&mut files);
+    assert_eq!(make(&files).await, Ok(Made::Anew));
+    assert_eq!(bench.engine.has(&nameless).await, Ok(false), "it stays without a name");
+    assert_eq!(bench.engine.has(&named_otherwise).await, Ok(true), "somebody else's is gone");
     files.iter_mut().find(|file| file.name == "Dockerfile").unwrap().content =
         b"FROM scratch\nCOPY nothing /\n".into();
     let error = make(&files).await.unwrap_err().to_string();
