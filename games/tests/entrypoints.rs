@@ -65,6 +65,12 @@ impl Image {
         self
     }
 
+    /// Chooses nothing any more, but for the terms.
+    fn with_nothing_chosen(mut self) -> Self {
+        self.settings.retain(|setting| *setting == EULA);
+        self
+    }
+
     fn path(&self, inner: &str) -> PathBuf {
         self.dir.path().join(inner)
     }
@@ -179,14 +185,27 @@ fn minecraft_asks_for_its_terms_and_takes_settings_and_a_console() {
     .assert_eq(&image.read("world/server.properties"));
     let mode = fs::metadata(image.path("world/server.properties")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others can read the password");
+
+    let image = image.with_nothing_chosen();
+    image.stop(image.start());
+    expect![[r#"
+        view-distance=8
+        enable-rcon=true
+        rcon.port=4001
+        rcon.password=0123456789abcdef
+    "#]]
+    .assert_eq(&image.read("world/server.properties"));
 }
 
 #[test]
 fn minecraft_whose_terms_were_accepted_in_its_own_way_needs_no_setting() {
     let image = Image::of("minecraft", &["bin/java", "server/server.jar"]);
     fs::write(image.path("world/eula.txt"), "eula=true\n").unwrap();
+    fs::write(image.path("world/server.properties"), "motd=by hand\n").unwrap();
     let child = image.start();
     image.stop(child);
+    let properties = image.read("world/server.properties");
+    assert!(properties.starts_with("motd=by hand\n"), "what nobody chose is people's own: {properties}");
 }
 
 #[test]
@@ -194,7 +213,11 @@ fn bedrock_asks_for_its_terms_and_meets_the_world_by_links() {
     let image = Image::of("bedrock", &["server/bedrock_server", "server/server.properties"]);
     expect!["read https://aka.ms/MinecraftEULA and accept it, if you do, by the world's setting eula"]
         .assert_eq(&image.refusal());
-    fs::write(image.path("server/server.properties"), "server-port=19132\nmax-players=10\n").unwrap();
+    fs::write(
+        image.path("server/server.properties"),
+        "server-port=19132\nserver-name=Dedicated = Server\nmax-players=10\n",
+    )
+    .unwrap();
     let image = image.with(&[EULA, ("SETTING_NAME", "Home"), ("SETTING_SEED", "42")]);
     image.lives_twice(
         "worlds/world/level.dat",
@@ -216,6 +239,20 @@ fn bedrock_asks_for_its_terms_and_meets_the_world_by_links() {
     fs::write(image.path("world/.server/worlds/there"), "").unwrap();
     assert!(image.path("world/worlds/there").exists(), "the server would keep its worlds elsewhere");
     assert!(!image.path("server/worlds").exists());
+
+    let image = image.with_nothing_chosen();
+    image.stop(image.start());
+    let properties = image.read("world/server.properties");
+    expect![[r#"
+        max-players=10
+        server-port=4000
+        server-portv6=4001
+        level-name=world
+        enable-lan-visibility=false
+        server-name=Dedicated = Server
+        level-seed=
+    "#]]
+    .assert_eq(&properties);
 }
 
 #[test]
