@@ -409,6 +409,58 @@ fn palworld_keeps_its_world_by_a_link_and_the_options_that_people_wrote() {
         OptionSettings=(ServerName="Home",ServerPassword="hunter22",AdminPassword="0123456789abcdef",RCONEnabled=True,RCONPort=4001,ExpRate=2.000000)
     "#]].assert_eq(&image.read(ini));
     assert!(image.path("server/Pal/Saved/SaveGames").exists(), "the server would keep its worlds elsewhere");
+
+    // As in a world that lives in its archive, which leaves the file with the passwords out.
+    fs::remove_file(image.path(ini)).unwrap();
+    let image = image.with_nothing_chosen();
+    image.stop(image.start());
+    expect![[r#"
+        [/Script/Pal.PalGameWorldSettings]
+        OptionSettings=(ServerName="Dormouse",ServerPassword="",AdminPassword="0123456789abcdef",RCONEnabled=True,RCONPort=4001,ExpRate=2.000000)
+    "#]]
+    .assert_eq(&image.read(ini));
+    expect![[r#"
+        [/Script/Pal.PalGameWorldSettings]
+        OptionSettings=(ExpRate=2.000000)
+    "#]]
+    .assert_eq(&image.read("world/Saved/Config/LinuxServer/PalWorldSettings.kept"));
+}
+
+#[test]
+fn palworld_never_turns_the_link_of_a_world_that_is_awake() {
+    let image = Image::of("palworld", &["server/Pal/Binaries/Linux/PalServer-Linux-Shipping"]);
+    std::os::unix::fs::symlink(image.path("saved"), image.path("server/Pal/Saved")).unwrap();
+    let other = image.path("other");
+    fs::create_dir(&other).unwrap();
+    let leads_to = || fs::read_link(image.path("saved")).unwrap();
+    let first = image.start();
+    let Output { status, stderr, .. } = image.command().env("WORLD", &other).output().unwrap();
+    assert!(!status.success());
+    expect!["another world of Palworld is awake here, and its server plays one at a time"]
+        .assert_eq(String::from_utf8(stderr).unwrap().trim_end());
+    assert_eq!(leads_to(), image.path("world/Saved"));
+    image.stop(first);
+
+    fs::remove_file(image.path("record/pid")).unwrap();
+    let mut second = image.command().env("WORLD", &other).spawn().unwrap();
+    while !image.read("record/pid").ends_with('\n') {
+        assert!(second.try_wait().unwrap().is_none(), "it ended");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(leads_to(), other.join("Saved"));
+    image.stop(second);
+}
+
+#[test]
+fn no_archive_holds_a_file_with_a_password_to_join() {
+    for (game, file) in [
+        ("factorio", "server-settings.chosen.json"),
+        ("palworld", "Saved/Config/LinuxServer/PalWorldSettings.ini"),
+        ("terraria", "serverconfig.txt"),
+    ] {
+        let image = Image::of(game, &[]);
+        assert!(image.entry.game.save.exclude.iter().any(|path| path == file), "{game}");
+    }
 }
 
 #[test]
