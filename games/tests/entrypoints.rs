@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use domain::{game::Signal, world::GameId};
@@ -62,6 +62,12 @@ impl Image {
 
     fn with(mut self, settings: &[(&'static str, &'static str)]) -> Self {
         self.settings.extend(settings);
+        self
+    }
+
+    /// Chooses nothing any more, but for the terms.
+    fn with_nothing_chosen(mut self) -> Self {
+        self.settings.retain(|setting| *setting == EULA);
         self
     }
 
@@ -147,12 +153,24 @@ impl Image {
         self.stop(child);
         let kept = self.path("world").join(file);
         fs::create_dir_all(kept.parent().unwrap()).unwrap();
-        fs::write(&kept, "played").unwrap();
+        let played = zip("played");
+        fs::write(&kept, &played).unwrap();
         let child = self.start();
         self.stop(child);
-        assert_eq!(fs::read_to_string(kept).unwrap(), "played");
+        assert_eq!(fs::read(kept).unwrap(), played);
         assert_eq!(self.read("record/arguments"), arguments);
     }
+}
+
+/// A .zip as a game writes it, with one empty file of this name.
+fn zip(name: &str) -> Vec<u8> {
+    let length = u8::try_from(name.len()).unwrap();
+    let local = [b"PK\x03\x04\x0a\0".as_slice(), &[0; 20], &[length, 0, 0, 0], name.as_bytes()].concat();
+    let entry =
+        [b"PK\x01\x02\x0a\0\x0a\0".as_slice(), &[0; 20], &[length], &[0; 17], name.as_bytes()].concat();
+    let [at, size] = [&local, &entry].map(|part| u8::try_from(part.len()).unwrap());
+    let end = [b"PK\x05\x06\0\0\0\0\x01\0\x01\0".as_slice(), &[size, 0, 0, 0, at, 0, 0, 0, 0, 0]].concat();
+    [local, entry, end].concat()
 }
 
 const EULA: (&str, &str) = ("SETTING_EULA", "true");
@@ -179,14 +197,27 @@ fn minecraft_asks_for_its_terms_and_takes_settings_and_a_console() {
     .assert_eq(&image.read("world/server.properties"));
     let mode = fs::metadata(image.path("world/server.properties")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others can read the password");
+
+    let image = image.with_nothing_chosen();
+    image.stop(image.start());
+    expect![[r#"
+        view-distance=8
+        enable-rcon=true
+        rcon.port=4001
+        rcon.password=0123456789abcdef
+    "#]]
+    .assert_eq(&image.read("world/server.properties"));
 }
 
 #[test]
 fn minecraft_whose_terms_were_accepted_in_its_own_way_needs_no_setting() {
     let image = Image::of("minecraft", &["bin/java", "server/server.jar"]);
     fs::write(image.path("world/eula.txt"), "eula=true\n").unwrap();
+    fs::write(image.path("world/server.properties"), "motd=by hand\n").unwrap();
     let child = image.start();
     image.stop(child);
+    let properties = image.read("world/server.properties");
+    assert!(properties.starts_with("motd=by hand\n"), "what nobody chose is people's own: {properties}");
 }
 
 #[test]
@@ -194,7 +225,11 @@ fn bedrock_asks_for_its_terms_and_meets_the_world_by_links() {
     let image = Image::of("bedrock", &["server/bedrock_server", "server/server.properties"]);
     expect!["read https://aka.ms/MinecraftEULA and accept it, if you do, by the world's setting eula"]
         .assert_eq(&image.refusal());
-    fs::write(image.path("server/server.properties"), "server-port=19132\nmax-players=10\n").unwrap();
+    fs::write(
+        image.path("server/server.properties"),
+        "server-port=19132\nserver-name=Dedicated = Server\nmax-players=10\n",
+    )
+    .unwrap();
     let image = image.with(&[EULA, ("SETTING_NAME", "Home"), ("SETTING_SEED", "42")]);
     image.lives_twice(
         "worlds/world/level.dat",
@@ -216,28 +251,45 @@ fn bedrock_asks_for_its_terms_and_meets_the_world_by_links() {
     fs::write(image.path("world/.server/worlds/there"), "").unwrap();
     assert!(image.path("world/worlds/there").exists(), "the server would keep its worlds elsewhere");
     assert!(!image.path("server/worlds").exists());
+
+    let image = image.with_nothing_chosen();
+    image.stop(image.start());
+    let properties = image.read("world/server.properties");
+    expect![[r#"
+        max-players=10
+        server-port=4000
+        server-portv6=4001
+        level-name=world
+        enable-lan-visibility=false
+        server-name=Dedicated = Server
+        level-seed=
+    "#]]
+    .assert_eq(&properties);
 }
+
+const FACTORIO_CHOSEN: &str = "world/server-settings.chosen.json";
 
 #[test]
 fn factorio_makes_a_world_once_and_keeps_its_console_to_itself() {
     let image = Image::of("factorio", &["server/bin/x64/factorio"]);
     let image = image.with(&[("SETTING_NAME", r#"The "best" \o/"#), ("SETTING_PASSWORD", "hunter22")]);
     image.lives_twice("saves/world.zip", expect![[r#"
-        factorio --config config.ini --port 4000 --start-server /world/saves/world.zip --server-settings server-settings.json --rcon-bind 127.0.0.1:4001 --rcon-password 0123456789abcdef
+        factorio --config config.ini --port 4000 --start-server /world/saves/world.zip --server-settings server-settings.chosen.json --rcon-bind 127.0.0.1:4001 --rcon-password 0123456789abcdef
         in /world
     "#]]);
     expect![[r#"
         {
-          "name": "The \"best\" \\o/",
-          "game_password": "hunter22",
           "visibility": { "public": false, "lan": false },
           "require_user_verification": true,
           "auto_pause": true,
           "autosave_interval": 10,
-          "autosave_slots": 3
+          "autosave_slots": 3,
+          "name": "The \"best\" \\o/",
+          "game_password": "hunter22"
         }
     "#]]
-    .assert_eq(&image.read("world/server-settings.json"));
+    .assert_eq(&image.read(FACTORIO_CHOSEN));
+    assert!(!image.read("world/server-settings.json").contains("hunter22"), "archives hold the password");
     expect![[r#"
         [path]
         read-data=/server/data
@@ -249,11 +301,88 @@ fn factorio_makes_a_world_once_and_keeps_its_console_to_itself() {
 #[test]
 fn factorio_keeps_settings_that_people_wrote() {
     let image = Image::of("factorio", &["server/bin/x64/factorio"]);
-    fs::write(image.path("world/server-settings.json"), "{}").unwrap();
-    let child = image.start();
-    image.stop(child);
-    assert_eq!(image.read("world/server-settings.json"), "{}");
+    let own = r#"{"max_players": 5, "name" : "Own, \"one\" {", "tags": ["name", {"name": "x"}],
+        "_comment": "name: ] \\", "game_password":"by hand"}"#;
+    fs::write(image.path("world/server-settings.json"), own).unwrap();
+    let image = image.with(&[("SETTING_NAME", "Home"), ("SETTING_PASSWORD", "hunter22")]);
+    image.stop(image.start());
     assert_eq!(image.read("world/saves/world.zip"), "made\n");
+    expect![[r#"
+        {
+          "max_players": 5,
+          "tags": ["name", {"name": "x"}],
+          "_comment": "name: ] \\",
+          "name": "Home",
+          "game_password": "hunter22"
+        }
+    "#]]
+    .assert_eq(&image.read(FACTORIO_CHOSEN));
+
+    let image = image.with_nothing_chosen();
+    fs::write(image.path("world/saves/world.zip"), zip("played")).unwrap();
+    image.stop(image.start());
+    assert_eq!(image.read("world/server-settings.json"), own);
+    expect![[r#"
+        {
+          "max_players": 5,
+          "name" : "Own, \"one\" {",
+          "tags": ["name", {"name": "x"}],
+          "_comment": "name: ] \\",
+          "game_password":"by hand"
+        }
+    "#]]
+    .assert_eq(&image.read(FACTORIO_CHOSEN));
+}
+
+#[test]
+fn factorio_says_when_settings_that_people_wrote_are_broken() {
+    for broken in ["", "{", r#"{"name": "half}"#, "[1]", r#"{"name": "x"}}"#, "{}{}"] {
+        let image = Image::of("factorio", &["server/bin/x64/factorio"]);
+        fs::write(image.path("world/server-settings.json"), broken).unwrap();
+        assert_eq!(image.refusal(), "server-settings.json is not one object of JSON", "{broken}");
+        assert_eq!(image.read("world/server-settings.json"), broken);
+    }
+}
+
+#[test]
+fn factorio_that_was_killed_plays_its_newest_whole_save_and_keeps_the_one_before() {
+    let image = Image::of("factorio", &["server/bin/x64/factorio"]);
+    let save = |name: &str, content: &[u8], hour: u64| {
+        let at = image.path("world/saves").join(name);
+        fs::write(&at, content).unwrap();
+        let file = fs::File::options().write(true).open(at).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(3600 * hour)).unwrap();
+    };
+    let read = |name: &str| fs::read(image.path("world/saves").join(name)).ok();
+    fs::create_dir(image.path("world/saves")).unwrap();
+    save("world.zip", &zip("stopped"), 1);
+    save("_autosave1.zip", &zip("newer"), 2);
+    save("_autosave2.tmp.zip", &zip("torn")[..40], 3);
+    for _ in 0..2 {
+        image.stop(image.start());
+        assert_eq!(read("world.zip"), Some(zip("newer")));
+        assert_eq!(read("before.zip"), Some(zip("stopped")));
+        assert_eq!(read("_autosave1.zip"), Some(zip("newer")));
+    }
+    save("world.zip", &zip("stopped again"), 4);
+    image.stop(image.start());
+    assert_eq!(read("world.zip"), Some(zip("stopped again")));
+    assert_eq!(read("before.zip"), Some(zip("stopped")));
+
+    save("world.zip", b"torn", 5);
+    image.stop(image.start());
+    assert_eq!(read("world.zip"), Some(zip("newer")));
+    assert_eq!(read("world.zip.unreadable"), Some(b"torn".to_vec()));
+    assert_eq!(read("before.zip"), Some(zip("stopped")), "what is whole gave way to what is not");
+}
+
+#[test]
+fn factorio_makes_no_new_world_where_no_save_can_be_read() {
+    let image = Image::of("factorio", &["server/bin/x64/factorio"]);
+    fs::create_dir(image.path("world/saves")).unwrap();
+    fs::write(image.path("world/saves/world.zip"), "torn").unwrap();
+    assert_eq!(image.refusal(), "none of the saves in /world/saves can be read; restore an archive");
+    assert_eq!(image.read("world/saves/world.zip"), "torn");
 }
 
 #[test]
@@ -280,6 +409,58 @@ fn palworld_keeps_its_world_by_a_link_and_the_options_that_people_wrote() {
         OptionSettings=(ServerName="Home",ServerPassword="hunter22",AdminPassword="0123456789abcdef",RCONEnabled=True,RCONPort=4001,ExpRate=2.000000)
     "#]].assert_eq(&image.read(ini));
     assert!(image.path("server/Pal/Saved/SaveGames").exists(), "the server would keep its worlds elsewhere");
+
+    // As in a world that lives in its archive, which leaves the file with the passwords out.
+    fs::remove_file(image.path(ini)).unwrap();
+    let image = image.with_nothing_chosen();
+    image.stop(image.start());
+    expect![[r#"
+        [/Script/Pal.PalGameWorldSettings]
+        OptionSettings=(ServerName="Dormouse",ServerPassword="",AdminPassword="0123456789abcdef",RCONEnabled=True,RCONPort=4001,ExpRate=2.000000)
+    "#]]
+    .assert_eq(&image.read(ini));
+    expect![[r#"
+        [/Script/Pal.PalGameWorldSettings]
+        OptionSettings=(ExpRate=2.000000)
+    "#]]
+    .assert_eq(&image.read("world/Saved/Config/LinuxServer/PalWorldSettings.kept"));
+}
+
+#[test]
+fn palworld_never_turns_the_link_of_a_world_that_is_awake() {
+    let image = Image::of("palworld", &["server/Pal/Binaries/Linux/PalServer-Linux-Shipping"]);
+    std::os::unix::fs::symlink(image.path("saved"), image.path("server/Pal/Saved")).unwrap();
+    let other = image.path("other");
+    fs::create_dir(&other).unwrap();
+    let leads_to = || fs::read_link(image.path("saved")).unwrap();
+    let first = image.start();
+    let Output { status, stderr, .. } = image.command().env("WORLD", &other).output().unwrap();
+    assert!(!status.success());
+    expect!["another world of Palworld is awake here, and its server plays one at a time"]
+        .assert_eq(String::from_utf8(stderr).unwrap().trim_end());
+    assert_eq!(leads_to(), image.path("world/Saved"));
+    image.stop(first);
+
+    fs::remove_file(image.path("record/pid")).unwrap();
+    let mut second = image.command().env("WORLD", &other).spawn().unwrap();
+    while !image.read("record/pid").ends_with('\n') {
+        assert!(second.try_wait().unwrap().is_none(), "it ended");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(leads_to(), other.join("Saved"));
+    image.stop(second);
+}
+
+#[test]
+fn no_archive_holds_a_file_with_a_password_to_join() {
+    for (game, file) in [
+        ("factorio", "server-settings.chosen.json"),
+        ("palworld", "Saved/Config/LinuxServer/PalWorldSettings.ini"),
+        ("terraria", "serverconfig.txt"),
+    ] {
+        let image = Image::of(game, &[]);
+        assert!(image.entry.game.save.exclude.iter().any(|path| path == file), "{game}");
+    }
 }
 
 #[test]
