@@ -7,7 +7,8 @@
 //! <data>/worlds/<world>/                                   the world's directory
 //! ```
 //!
-//! What is there is not remembered but asked of the engine, by name: two launches of one name are one. The installation is in
+//! What is there is not remembered but asked of the engine, by name: two launches of one name are one. Another engine than the
+//! one that launched a task knows nothing of it and is not believed: which one that was is noted. The installation is in
 //! the name, so that two of them on one engine never end each other's. Containers that have ended stay for their logs, until
 //! some launches later.
 //!
@@ -115,6 +116,8 @@ struct Inner {
     engine: Engine,
     config: Config,
     installation: String,
+    /// Where the engine listens, whatever leads there: which engine it is.
+    socket: String,
     preparing: Arc<Preparing>,
     /// Held while a task is launched: ports are chosen by one at a time.
     launching: tokio::sync::Mutex<()>,
@@ -149,7 +152,9 @@ impl DockerRuntime {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(config.data.join(dir))?;
         }
         let installation = installation(&config.secret);
+        let socket = fs::canonicalize(&engine.socket).unwrap_or_else(|_| engine.socket.clone());
         let inner = Inner {
+            socket: socket.to_string_lossy().into_owned(),
             engine,
             config,
             installation,
@@ -201,6 +206,7 @@ impl Inner {
         let name = format!("{}.{}", order.world, order.generation);
         let task = TaskId::parse(&name).map_err(|e| refuse(e.to_string()))?;
         let dir = self.task_dir(&task);
+        self.require_its_engine(&task)?;
 
         let _guard = self.launching.lock().await;
         match self.life(&task, Role::Watchdog).await? {
@@ -239,7 +245,7 @@ impl Inner {
     /// Makes the task's directory, and leaves there what its watchdog has to know.
     fn note(&self, order: &LaunchOrder, dir: &Path, game: &Game, toml: &str) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        fs::write(dir.join(ENGINE_FILE), &self.engine.name)?;
+        fs::write(dir.join(ENGINE_FILE), &self.socket)?;
         fs::write(dir.join(format!("{}.toml", order.game)), toml)?;
         task_dir::note_ports(dir, game)
     }
@@ -280,8 +286,28 @@ impl Inner {
         Ok(others.flat_map(|running| task_dir::ports(&self.task_dir(&running.task))).collect())
     }
 
+    /// Refuses a task whose containers another engine has: this one would say that there are none.
+    fn require_its_engine(&self, task: &TaskId) -> Result<(), Unavailable> {
+        let dir = self.task_dir(task);
+        let noted = match fs::read_to_string(dir.join(ENGINE_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            noted => noted.map_err(|e| unavailable(&dir, &e))?,
+        };
+        // One that was interrupted, or is older than this note, names none.
+        if !noted.starts_with('/') || noted == self.socket {
+            return Ok(());
+        }
+        Err(Unavailable(format!(
+            "task {task} was started by the engine at {noted}, and `dormouse up` uses the one at {}: set DOCKER_HOST=unix://{noted}, then `dormouse up` again",
+            self.socket
+        )))
+    }
+
     async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
         let dir = self.task_dir(task);
+        if let Err(elsewhere) = self.require_its_engine(task) {
+            return task_dir::noted_end(&dir).map(Seen::Gone).ok_or(elsewhere);
+        }
         let watchdog = self.state(task, Role::Watchdog).await?;
         let game = self.state(task, Role::Game).await?;
         let (watchdog_life, game_life) = (watchdog.as_ref().map(life), game.as_ref().map(life));
@@ -303,6 +329,7 @@ impl Inner {
 
     /// Begins to end the task. As on ECS, one that was told gently has two minutes before it is killed.
     async fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable> {
+        self.require_its_engine(task)?;
         let watchdog = self.name(task, Role::Watchdog);
         match self.life(task, Role::Watchdog).await? {
             // It never ran.
@@ -367,6 +394,7 @@ impl Inner {
 
     /// Removes what is left of an ended task: the game's container first, which names the watchdog's.
     async fn forget(&self, task: &TaskId) -> Result<(), Unavailable> {
+        self.require_its_engine(task)?;
         for role in [Role::Game, Role::Watchdog] {
             self.remove(&self.name(task, role)).await?;
         }

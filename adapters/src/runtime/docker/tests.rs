@@ -125,6 +125,31 @@ async fn installations_on_one_engine_leave_each_other_alone() {
 }
 
 #[tokio::test]
+async fn another_engine_is_not_believed_that_a_task_is_gone() {
+    let bench = Bench::new(OBEDIENT).await;
+    let runtime = bench.runtime();
+    let task = runtime.launch(&order("w", 1)).await.unwrap();
+    let note = runtime.inner.task_dir(&task).join(ENGINE_FILE);
+    let noted = fs::read_to_string(&note).unwrap();
+    let ours = fs::canonicalize(&bench.engine.socket).unwrap();
+    assert_eq!(noted, ours.to_string_lossy());
+
+    fs::write(&note, "/run/other.sock").unwrap();
+    let why = runtime.observe(&task).await.unwrap_err();
+    expect!["task w.1 was started by the engine at /run/other.sock, and `dormouse up` uses the one at SOCKET: set DOCKER_HOST=unix:///run/other.sock, then `dormouse up` again"]
+        .assert_eq(&why.to_string().replace(&noted, "SOCKET"));
+    assert_eq!(runtime.launch(&order("w", 1)).await, Err(why.clone().into()));
+    assert_eq!(runtime.end(&task, Force::Kill).await, Err(why.clone()));
+    assert_eq!(runtime.inner.forget(&task).await, Err(why));
+
+    fs::write(&note, "Podman Engine 4.3.1").unwrap();
+    assert_eq!(runtime.observe(&task).await, Ok(Seen::There), "an older note names no engine");
+    assert_eq!(end(&runtime, &task, Force::Gentle).await, Gone::Exited);
+    fs::write(&note, "/run/other.sock").unwrap();
+    assert_eq!(runtime.observe(&task).await, Ok(Seen::Gone(Gone::Exited)), "its watchdog noted it");
+}
+
+#[tokio::test]
 async fn a_game_that_takes_more_memory_than_it_has_is_ended_and_its_watchdog_is_not() {
     let bench = Bench::new(OBEDIENT).await;
     let runtime = bench.runtime();
