@@ -109,7 +109,7 @@ impl ProcessRuntime {
 
     /// Tells whether the task was launched as containers.
     pub(super) fn is_boxed(&self, task: &TaskId) -> bool {
-        self.inner.task_dir(task).join(ENGINE_FILE).exists()
+        is_boxed(&self.inner.task_dir(task))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -305,13 +305,13 @@ impl Inner {
         self.forget_tasks(world)
     }
 
-    /// Removes the tasks of a deleted world.
+    /// Removes the tasks of a deleted world, but those that only an engine can remove.
     fn forget_tasks(&self, world: &WorldId) -> Result<(), Unavailable> {
         let root = self.config.data.join("tasks");
         for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
             let entry = entry.map_err(|e| unavailable(&root, &e))?;
             let task = entry.file_name().to_str().and_then(task_of).filter(|task| task.world == *world);
-            if task.is_some() && !self.is_there(&entry.path())? {
+            if task.is_some() && !is_boxed(&entry.path()) && !self.is_there(&entry.path())? {
                 remove(&entry.path())?;
             }
         }
@@ -322,7 +322,7 @@ impl Inner {
     fn forget_old_tasks(&self, order: &LaunchOrder) {
         for generation in 1..=order.generation.0.saturating_sub(KEPT_TASKS) {
             let dir = self.config.data.join("tasks").join(format!("{}.{generation}", order.world));
-            if dir.exists() && self.is_there(&dir).is_ok_and(|there| !there) {
+            if dir.exists() && !is_boxed(&dir) && self.is_there(&dir).is_ok_and(|there| !there) {
                 let _ = fs::remove_dir_all(dir);
             }
         }
@@ -366,6 +366,11 @@ impl Inner {
     fn world_dir(&self, world: &WorldId) -> PathBuf {
         self.config.data.join("worlds").join(world.as_str())
     }
+}
+
+/// Tells whether the task of this directory was launched as containers, which an engine has until it is told to remove them.
+fn is_boxed(dir: &Path) -> bool {
+    dir.join(ENGINE_FILE).exists()
 }
 
 fn open_alive(dir: &Path) -> io::Result<File> {

@@ -252,6 +252,19 @@ async fn only_the_logs_of_the_last_tasks_are_kept() {
     assert_eq!(kept, ["w.3", "w.4", "w.5", "w.6", "w.7"]);
 }
 
+#[tokio::test]
+async fn what_is_left_of_containers_is_not_removed_with_processes() {
+    let bench = Bench::new(OBEDIENT);
+    let (runtime, world) = (bench.runtime(), WorldId::parse("w").unwrap());
+    let dir = bench.config.data.join("tasks/w.1");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join(ENGINE_FILE), "/run/engine.sock").unwrap();
+    let task = runtime.launch(&order("w", KEPT_TASKS + 1)).await.unwrap();
+    end(&runtime, &task, Force::Kill).await;
+    assert_eq!(runtime.erase(&world).await, Ok(()));
+    assert!(dir.exists() && !bench.config.data.join("tasks").join(task.as_str()).exists());
+}
+
 /// A place for tasks, a watchdog, and a game whose first port is taken. Dropping it ends every task.
 struct Bench {
     config: Config,
