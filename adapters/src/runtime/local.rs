@@ -34,6 +34,11 @@ impl LocalRuntime {
         })
     }
 
+    /// Tells whether watchdogs in containers are or will be there, which have their own way to the control plane.
+    pub fn has_boxed_tasks(&self) -> Result<bool, Unavailable> {
+        Ok(self.containers.is_some() || !self.processes.unended_boxed()?.is_empty())
+    }
+
     fn is_boxed(&self, task: &TaskId) -> bool {
         task_dir::task_of(task.as_str()).is_some() && self.processes.is_boxed(task)
     }
@@ -56,10 +61,12 @@ impl Runtime for LocalRuntime {
     }
 
     async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
-        if self.is_boxed(task) {
-            self.engine(task)?.observe(task).await
-        } else {
-            self.processes.observe(task).await
+        if !self.is_boxed(task) {
+            return self.processes.observe(task).await;
+        }
+        match self.engine(task) {
+            Ok(engine) => engine.observe(task).await,
+            Err(without) => self.processes.noted_end(task).map(Seen::Gone).ok_or(without),
         }
     }
 
@@ -71,10 +78,16 @@ impl Runtime for LocalRuntime {
         }
     }
 
+    /// A list that lacks containers which may be there would be taken for all there is.
     async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
         let mut tasks = self.processes.list().await?;
-        if let Some(containers) = &self.containers {
-            tasks.extend(containers.list().await?);
+        match &self.containers {
+            Some(containers) => tasks.extend(containers.list().await?),
+            None => {
+                if let Some(unseen) = self.processes.unended_boxed()?.first() {
+                    self.engine(&unseen.task)?;
+                }
+            }
         }
         Ok(tasks)
     }
@@ -87,3 +100,6 @@ impl Runtime for LocalRuntime {
         self.processes.erase(world).await
     }
 }
+
+#[cfg(test)]
+mod tests;

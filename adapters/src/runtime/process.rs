@@ -25,6 +25,7 @@ use std::{
 use async_trait::async_trait;
 use command_fds::{CommandFdExt, FdMapping};
 use domain::{
+    event::Gone,
     game::Game,
     ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
     world::{Force, GameId, TaskId, WorldId},
@@ -110,6 +111,28 @@ impl ProcessRuntime {
     /// Tells whether the task was launched as containers.
     pub(super) fn is_boxed(&self, task: &TaskId) -> bool {
         is_boxed(&self.inner.task_dir(task))
+    }
+
+    /// Returns how a task ended whose watchdog noted its end.
+    pub(super) fn noted_end(&self, task: &TaskId) -> Option<Gone> {
+        task_dir::noted_end(&self.inner.task_dir(task))
+    }
+
+    /// Returns the tasks that were launched as containers and may be there: of each world its last one, if its watchdog has
+    /// not noted its end. Those before it had ended when it was launched.
+    pub(super) fn unended_boxed(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        let root = self.inner.config.data.join("tasks");
+        let mut last: BTreeMap<WorldId, RunningTask> = BTreeMap::new();
+        for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
+            let entry = entry.map_err(|e| unavailable(&root, &e))?;
+            let Some(task) = entry.file_name().to_str().and_then(task_of) else { continue };
+            if last.get(&task.world).is_none_or(|known| known.generation < task.generation) {
+                last.insert(task.world.clone(), task);
+            }
+        }
+        let may_be_there =
+            |running: &RunningTask| self.is_boxed(&running.task) && self.noted_end(&running.task).is_none();
+        Ok(last.into_values().filter(may_be_there).collect())
     }
 
     async fn blocking<T: Send + 'static>(

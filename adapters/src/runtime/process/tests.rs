@@ -4,7 +4,6 @@
 use super::*;
 use crate::runtime::contract::{self, end, gone, of, order, task, until};
 use domain::{
-    event::Gone,
     game::{Players, Port, Protocol, Ready, Save, Scripts, Signal as StopSignal, Stop},
     idle::Timers,
 };
