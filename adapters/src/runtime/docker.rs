@@ -211,12 +211,13 @@ impl Inner {
         let _guard = self.launching.lock().await;
         match self.life(&task, Role::Watchdog).await? {
             Some(Life::Runs | Life::Over) => return Ok(task),
+            Some(Life::Made) if self.was_up(&task) => return Ok(task),
             // Somebody was interrupted between making and starting it.
             Some(Life::Made) => {
                 self.start(&self.name(&task, Role::Watchdog)).await?;
                 return Ok(task);
             }
-            None if dir.join("pid").exists() => return Ok(task),
+            None if self.was_up(&task) => return Ok(task),
             None => {}
         }
         match self.preparing.image(&self.engine, &game.source.game, &game.image).await? {
@@ -311,7 +312,8 @@ impl Inner {
         let watchdog = self.state(task, Role::Watchdog).await?;
         let game = self.state(task, Role::Game).await?;
         let (watchdog_life, game_life) = (watchdog.as_ref().map(life), game.as_ref().map(life));
-        if matches!(watchdog_life, Some(Life::Made | Life::Runs)) {
+        let is_unmade = watchdog_life == Some(Life::Made) && self.was_up(task);
+        if matches!(watchdog_life, Some(Life::Made | Life::Runs)) && !is_unmade {
             return Ok(Seen::There);
         }
         if game_life == Some(Life::Runs) {
@@ -321,8 +323,8 @@ impl Inner {
         }
         self.leaving().remove(task);
         let gone = match watchdog {
-            Some(watchdog) => how_it_ended(&watchdog, game.as_ref(), &dir),
-            None => task_dir::how_it_ended(&dir),
+            Some(watchdog) if !is_unmade => how_it_ended(&watchdog, game.as_ref(), &dir),
+            Some(_) | None => task_dir::how_it_ended(&dir),
         };
         Ok(Seen::Gone(gone))
     }
@@ -332,8 +334,12 @@ impl Inner {
         self.require_its_engine(task)?;
         let watchdog = self.name(task, Role::Watchdog);
         match self.life(task, Role::Watchdog).await? {
-            // It never ran.
-            Some(Life::Made) => self.remove(&watchdog).await,
+            Some(Life::Made) if self.was_up(task) => Ok(()),
+            // It never ran. A game that is there names it.
+            Some(Life::Made) => {
+                self.remove(&self.name(task, Role::Game)).await?;
+                self.remove(&watchdog).await
+            }
             Some(Life::Runs) => match force {
                 Force::Gentle if !self.is_overdue(task) => self.signal(&watchdog, "SIGTERM").await,
                 Force::Gentle | Force::Kill => self.signal(&watchdog, "SIGKILL").await,
@@ -341,6 +347,12 @@ impl Inner {
             // A game that is left is ended when the task is looked at.
             Some(Life::Over) | None => Ok(()),
         }
+    }
+
+    /// Tells whether the watchdog of the task has run. After the machine was started anew, older Podman calls
+    /// containers that had run `created`.
+    fn was_up(&self, task: &TaskId) -> bool {
+        self.task_dir(task).join("pid").exists()
     }
 
     /// Tells whether the task has been on its way out for longer than it may; from the first time this is asked.
@@ -352,9 +364,10 @@ impl Inner {
         let mut tasks: Vec<RunningTask> = Vec::new();
         for container in self.containers().await? {
             let is_watchdog = container.role == Role::Watchdog.name();
+            let was_up = is_watchdog && self.was_up(&container.task.task);
             let is_there = match container.life {
                 Life::Runs => true,
-                Life::Made => is_watchdog,
+                Life::Made => is_watchdog && !was_up,
                 Life::Over => false,
             };
             if is_there && !tasks.iter().any(|known| known.task == container.task.task) {

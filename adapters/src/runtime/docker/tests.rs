@@ -95,6 +95,27 @@ async fn a_watchdog_that_was_made_and_not_started_is_started_by_the_next_launch(
 }
 
 #[tokio::test]
+async fn a_watchdog_that_is_called_made_and_has_run_is_over() {
+    let bench = Bench::new(OBEDIENT).await;
+    let runtime = bench.runtime();
+    let (order, task) = (order("w", 1), task("w.1"));
+    let game = &bench.config.games[&order.game].source;
+    let dir = runtime.inner.task_dir(&task);
+    runtime.inner.note(&order, &dir, &game.game, &game.toml).unwrap();
+    runtime.inner.create_watchdog(&order, &task, &game.game).await.unwrap();
+    assert_eq!(of(&runtime, "w").await, [(task.clone(), 1)]);
+
+    // As an engine that was started anew with its machine shows it.
+    fs::write(dir.join("pid"), "1").unwrap();
+    let killed = Gone::Crashed("its watchdog was killed, or could not note how it ended".into());
+    assert_eq!(runtime.observe(&task).await, Ok(Seen::Gone(killed)));
+    assert_eq!(runtime.launch(&order).await, Ok(task.clone()));
+    assert_eq!(runtime.end(&task, Force::Gentle).await, Ok(()));
+    assert_eq!(of(&runtime, "w").await, []);
+    assert_eq!(runtime.inner.life(&task, Role::Watchdog).await, Ok(Some(Life::Made)), "it was started");
+}
+
+#[tokio::test]
 async fn how_a_task_ended_is_known_when_somebody_has_removed_its_containers() {
     let bench = Bench::new(OBEDIENT).await;
     let runtime = bench.runtime();
