@@ -165,14 +165,23 @@ impl DockerRuntime {
         };
         Ok(Self { inner: Arc::new(inner) })
     }
+
+    /// Launches a task beside others that are no containers of ours: at none of the ports that they were `promised`.
+    pub(super) async fn launch_beside(
+        &self,
+        order: &LaunchOrder,
+        promised: &[u16],
+    ) -> Result<TaskId, LaunchError> {
+        let task = self.inner.launch(order, promised).await?;
+        self.inner.await_health(&task).await?;
+        Ok(task)
+    }
 }
 
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        let task = self.inner.launch(order).await?;
-        self.inner.await_health(&task).await?;
-        Ok(task)
+        self.launch_beside(order, &[]).await
     }
 
     async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
@@ -198,7 +207,7 @@ impl Runtime for DockerRuntime {
 }
 
 impl Inner {
-    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+    async fn launch(&self, order: &LaunchOrder, promised: &[u16]) -> Result<TaskId, LaunchError> {
         let refuse = |why: String| LaunchError::Refused(why);
         let game = self.config.games.get(&order.game);
         let game =
@@ -232,7 +241,9 @@ impl Inner {
             Progressed::Failed(why) => return Err(refuse(why)),
         }
         self.forget_old_tasks(order).await;
-        let moved = at_free_ports(&game.source.game, order.port, &self.promised_ports(&task).await?)?;
+        let mut taken = self.promised_ports(&task).await?;
+        taken.extend(promised);
+        let moved = at_free_ports(&game.source.game, order.port, &taken)?;
         self.note(order, &dir, &moved, &game.source.toml).map_err(|e| unavailable(&dir, &e))?;
         self.create_watchdog(order, &task, &moved).await?;
         if let Err(error) = self.start(&self.name(&task, Role::Watchdog)).await {
@@ -281,7 +292,7 @@ impl Inner {
         self.create(&self.name(task, Role::Watchdog), body).await
     }
 
-    /// Returns the ports of the other tasks that are there, which may not have bound them yet: containers and processes.
+    /// Returns the ports of the other tasks that are there, which may not have bound them yet.
     async fn promised_ports(&self, but: &TaskId) -> Result<Vec<u16>, Unavailable> {
         let others = self.list().await?.into_iter().filter(|running| running.task != *but);
         Ok(others.flat_map(|running| task_dir::ports(&self.task_dir(&running.task))).collect())

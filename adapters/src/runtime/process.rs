@@ -113,6 +113,21 @@ impl ProcessRuntime {
         is_boxed(&self.inner.task_dir(task))
     }
 
+    /// Launches a task beside others that are no processes: at none of the ports that they were `promised`.
+    pub(super) async fn launch_beside(
+        &self,
+        order: &LaunchOrder,
+        promised: Vec<u16>,
+    ) -> Result<TaskId, LaunchError> {
+        let order = order.clone();
+        self.blocking(move |inner| Ok(inner.launch(&order, &promised))).await?
+    }
+
+    /// Returns the ports that these tasks were given.
+    pub(super) fn ports(&self, tasks: &[RunningTask]) -> Vec<u16> {
+        tasks.iter().flat_map(|running| task_dir::ports(&self.inner.task_dir(&running.task))).collect()
+    }
+
     /// Returns how a task ended whose watchdog noted its end.
     pub(super) fn noted_end(&self, task: &TaskId) -> Option<Gone> {
         task_dir::noted_end(&self.inner.task_dir(task))
@@ -147,8 +162,7 @@ impl ProcessRuntime {
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        let order = order.clone();
-        self.blocking(move |inner| Ok(inner.launch(&order))).await?
+        self.launch_beside(order, Vec::new()).await
     }
 
     async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
@@ -172,7 +186,7 @@ impl Runtime for ProcessRuntime {
 }
 
 impl Inner {
-    fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+    fn launch(&self, order: &LaunchOrder, promised: &[u16]) -> Result<TaskId, LaunchError> {
         let refuse = |why: String| LaunchError::Refused(why);
         let source = self.config.games.get(&order.game);
         let source =
@@ -194,7 +208,9 @@ impl Inner {
             return Ok(task);
         }
         self.forget_old_tasks(order);
-        let game = at_free_ports(&source.game, order.port, &self.promised_ports(&task)?)?;
+        let mut taken = self.promised_ports(&task)?;
+        taken.extend(promised);
+        let game = at_free_ports(&source.game, order.port, &taken)?;
         self.spawn(order, &task, &game, &source.toml, alive).map_err(|e| unavailable(&dir, &e))?;
         Ok(task)
     }

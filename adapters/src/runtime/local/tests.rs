@@ -21,7 +21,7 @@ fn without_an_engine(data: &Path) -> LocalRuntime {
         games: BTreeMap::new(),
     };
     let processes = ProcessRuntime::new(config).unwrap();
-    LocalRuntime { containers: None, boxed: BTreeSet::new(), processes }
+    LocalRuntime::new(None, BTreeSet::new(), processes)
 }
 
 #[tokio::test]

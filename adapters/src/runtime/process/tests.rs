@@ -181,6 +181,16 @@ async fn a_port_that_was_chosen_and_is_taken_is_refused() {
 }
 
 #[tokio::test]
+async fn a_port_that_was_promised_to_containers_is_not_free() {
+    let bench = Bench::new(OBEDIENT);
+    let order = bench.order_at_a_free_port("w");
+    let promised = order.port.into_iter().collect();
+    let refused = bench.runtime().launch_beside(&order, promised).await.unwrap_err();
+    assert!(refused.to_string().contains(" belongs to another world that is awake"), "{refused}");
+    assert!(bench.runtime().launch(&order).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_game_that_is_not_for_processes_is_refused() {
     let bench = Bench::new(OBEDIENT);
     let runtime = bench.runtime();
