@@ -173,7 +173,7 @@ async fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: 
     .with_context(|| format!("cannot use {}", data.display()))?;
     let common = Common { data, catalogue: &catalogue, control_url: &url, secret: &secret };
     let runtime = up.boxes.runtime(&common, runtime).await?;
-    let has_containers = runtime.containers.is_some();
+    let has_boxed_tasks = runtime.has_boxed_tasks()?;
     let games = Arc::new(catalogue.games());
     let discord = up.bot.connect(&games)?;
     let driver = Driver {
@@ -195,7 +195,7 @@ async fn assemble(up: &Up, data: &Path, game_user: Option<(u32, u32)>, address: 
         clock: Timestamp::now,
         fresh_id,
     };
-    if has_containers {
+    if has_boxed_tasks {
         containers::serve_watchdogs(data, door.clone(), files.clone())?;
     }
     Ok(Parts { door, files, queue, discord })

@@ -13,6 +13,7 @@
 use std::{
     cell::Cell,
     fs, io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +27,7 @@ use adapters::{
     report::{OrdersRecord, ProofRecord, Report, SeenRecord, VERSION, WhyRecord},
     task_env::{GameStart, TaskEnv},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use domain::{
     attendance::Attendance,
     game::Game,
@@ -97,7 +98,7 @@ pub fn run(env: TaskEnv) -> Result<()> {
     lead_own_group()?;
     // Keeps a game that runs as the same user from reading the token in /proc.
     nix::sys::prctl::set_dumpable(false).context("hiding the environment")?;
-    world_dir::write_durably(&env.task_dir.join(PID_FILE), std::process::id().to_string().as_bytes())?;
+    note_process(&env.task_dir)?;
     // A sign of health that was given by somebody before would let a game start.
     remove_sign(&env).context("removing an earlier sign of health")?;
     let outcome = env.task_dir.join(OUTCOME_FILE);
@@ -113,6 +114,16 @@ fn lead_own_group() -> Result<()> {
         nix::unistd::setpgid(own, own).context("making a process group")?;
     }
     Ok(())
+}
+
+/// Notes which process this is. A launch has one watchdog in its life: Podman starts one that has ended again if it is still
+/// about to start the game beside it, and the world may be somebody else's by then.
+fn note_process(task_dir: &Path) -> Result<()> {
+    let note = task_dir.join(PID_FILE);
+    let has_run = note.try_exists().with_context(|| format!("looking for {}", note.display()))?;
+    ensure!(!has_run, "this launch has had its watchdog: {} is there", note.display());
+    let own = std::process::id().to_string();
+    world_dir::write_durably(&note, own.as_bytes()).with_context(|| format!("writing {}", note.display()))
 }
 
 fn remove_sign(env: &TaskEnv) -> io::Result<()> {
@@ -566,5 +577,21 @@ fn first_report(env: &TaskEnv, task: &TaskId) -> Report {
         fill_failed: None,
         attendance: None,
         sources: vec![],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_has_one_watchdog_in_its_life() {
+        let dir = tempfile::tempdir().unwrap();
+        note_process(dir.path()).unwrap();
+        let own = std::process::id().to_string();
+        assert_eq!(fs::read_to_string(dir.path().join(PID_FILE)).unwrap(), own);
+        let error = note_process(dir.path()).unwrap_err().to_string();
+        let place = dir.path().display();
+        assert_eq!(error, format!("this launch has had its watchdog: {place}/pid is there"));
     }
 }

@@ -7,7 +7,8 @@
 //! <data>/worlds/<world>/                                   the world's directory
 //! ```
 //!
-//! What is there is not remembered but asked of the engine, by name: two launches of one name are one. The installation is in
+//! What is there is not remembered but asked of the engine, by name: two launches of one name are one. Another engine than the
+//! one that launched a task knows nothing of it and is not believed: which one that was is noted. The installation is in
 //! the name, so that two of them on one engine never end each other's. Containers that have ended stay for their logs, until
 //! some launches later.
 //!
@@ -115,6 +116,8 @@ struct Inner {
     engine: Engine,
     config: Config,
     installation: String,
+    /// Where the engine listens, whatever leads there: which engine it is.
+    socket: String,
     preparing: Arc<Preparing>,
     /// Held while a task is launched: ports are chosen by one at a time.
     launching: tokio::sync::Mutex<()>,
@@ -149,7 +152,9 @@ impl DockerRuntime {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(config.data.join(dir))?;
         }
         let installation = installation(&config.secret);
+        let socket = fs::canonicalize(&engine.socket).unwrap_or_else(|_| engine.socket.clone());
         let inner = Inner {
+            socket: socket.to_string_lossy().into_owned(),
             engine,
             config,
             installation,
@@ -160,14 +165,23 @@ impl DockerRuntime {
         };
         Ok(Self { inner: Arc::new(inner) })
     }
+
+    /// Launches a task beside others that are no containers of ours: at none of the ports that they were `promised`.
+    pub(super) async fn launch_beside(
+        &self,
+        order: &LaunchOrder,
+        promised: &[u16],
+    ) -> Result<TaskId, LaunchError> {
+        let task = self.inner.launch(order, promised).await?;
+        self.inner.await_health(&task).await?;
+        Ok(task)
+    }
 }
 
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        let task = self.inner.launch(order).await?;
-        self.inner.await_health(&task).await?;
-        Ok(task)
+        self.launch_beside(order, &[]).await
     }
 
     async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
@@ -193,7 +207,7 @@ impl Runtime for DockerRuntime {
 }
 
 impl Inner {
-    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+    async fn launch(&self, order: &LaunchOrder, promised: &[u16]) -> Result<TaskId, LaunchError> {
         let refuse = |why: String| LaunchError::Refused(why);
         let game = self.config.games.get(&order.game);
         let game =
@@ -201,16 +215,18 @@ impl Inner {
         let name = format!("{}.{}", order.world, order.generation);
         let task = TaskId::parse(&name).map_err(|e| refuse(e.to_string()))?;
         let dir = self.task_dir(&task);
+        self.require_its_engine(&task)?;
 
         let _guard = self.launching.lock().await;
         match self.life(&task, Role::Watchdog).await? {
             Some(Life::Runs | Life::Over) => return Ok(task),
+            Some(Life::Made) if self.was_up(&task) => return Ok(task),
             // Somebody was interrupted between making and starting it.
             Some(Life::Made) => {
                 self.start(&self.name(&task, Role::Watchdog)).await?;
                 return Ok(task);
             }
-            None if dir.join("pid").exists() => return Ok(task),
+            None if self.was_up(&task) => return Ok(task),
             None => {}
         }
         match self.preparing.image(&self.engine, &game.source.game, &game.image).await? {
@@ -225,7 +241,9 @@ impl Inner {
             Progressed::Failed(why) => return Err(refuse(why)),
         }
         self.forget_old_tasks(order).await;
-        let moved = at_free_ports(&game.source.game, order.port, &self.promised_ports(&task).await?)?;
+        let mut taken = self.promised_ports(&task).await?;
+        taken.extend(promised);
+        let moved = at_free_ports(&game.source.game, order.port, &taken)?;
         self.note(order, &dir, &moved, &game.source.toml).map_err(|e| unavailable(&dir, &e))?;
         self.create_watchdog(order, &task, &moved).await?;
         if let Err(error) = self.start(&self.name(&task, Role::Watchdog)).await {
@@ -239,7 +257,7 @@ impl Inner {
     /// Makes the task's directory, and leaves there what its watchdog has to know.
     fn note(&self, order: &LaunchOrder, dir: &Path, game: &Game, toml: &str) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        fs::write(dir.join(ENGINE_FILE), &self.engine.name)?;
+        fs::write(dir.join(ENGINE_FILE), &self.socket)?;
         fs::write(dir.join(format!("{}.toml", order.game)), toml)?;
         task_dir::note_ports(dir, game)
     }
@@ -274,18 +292,39 @@ impl Inner {
         self.create(&self.name(task, Role::Watchdog), body).await
     }
 
-    /// Returns the ports of the other tasks that are there, which may not have bound them yet: containers and processes.
+    /// Returns the ports of the other tasks that are there, which may not have bound them yet.
     async fn promised_ports(&self, but: &TaskId) -> Result<Vec<u16>, Unavailable> {
         let others = self.list().await?.into_iter().filter(|running| running.task != *but);
         Ok(others.flat_map(|running| task_dir::ports(&self.task_dir(&running.task))).collect())
     }
 
+    /// Refuses a task whose containers another engine has: this one would say that there are none.
+    fn require_its_engine(&self, task: &TaskId) -> Result<(), Unavailable> {
+        let dir = self.task_dir(task);
+        let noted = match fs::read_to_string(dir.join(ENGINE_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            noted => noted.map_err(|e| unavailable(&dir, &e))?,
+        };
+        // One that was interrupted, or is older than this note, names none.
+        if !noted.starts_with('/') || noted == self.socket {
+            return Ok(());
+        }
+        Err(Unavailable(format!(
+            "task {task} was started by the engine at {noted}, and `dormouse up` uses the one at {}: set DOCKER_HOST=unix://{noted}, then `dormouse up` again",
+            self.socket
+        )))
+    }
+
     async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
         let dir = self.task_dir(task);
+        if let Err(elsewhere) = self.require_its_engine(task) {
+            return task_dir::noted_end(&dir).map(Seen::Gone).ok_or(elsewhere);
+        }
         let watchdog = self.state(task, Role::Watchdog).await?;
         let game = self.state(task, Role::Game).await?;
         let (watchdog_life, game_life) = (watchdog.as_ref().map(life), game.as_ref().map(life));
-        if matches!(watchdog_life, Some(Life::Made | Life::Runs)) {
+        let is_unmade = watchdog_life == Some(Life::Made) && self.was_up(task);
+        if matches!(watchdog_life, Some(Life::Made | Life::Runs)) && !is_unmade {
             return Ok(Seen::There);
         }
         if game_life == Some(Life::Runs) {
@@ -295,18 +334,23 @@ impl Inner {
         }
         self.leaving().remove(task);
         let gone = match watchdog {
-            Some(watchdog) => how_it_ended(&watchdog, game.as_ref(), &dir),
-            None => task_dir::how_it_ended(&dir),
+            Some(watchdog) if !is_unmade => how_it_ended(&watchdog, game.as_ref(), &dir),
+            Some(_) | None => task_dir::how_it_ended(&dir),
         };
         Ok(Seen::Gone(gone))
     }
 
     /// Begins to end the task. As on ECS, one that was told gently has two minutes before it is killed.
     async fn end(&self, task: &TaskId, force: Force) -> Result<(), Unavailable> {
+        self.require_its_engine(task)?;
         let watchdog = self.name(task, Role::Watchdog);
         match self.life(task, Role::Watchdog).await? {
-            // It never ran.
-            Some(Life::Made) => self.remove(&watchdog).await,
+            Some(Life::Made) if self.was_up(task) => Ok(()),
+            // It never ran. A game that is there names it.
+            Some(Life::Made) => {
+                self.remove(&self.name(task, Role::Game)).await?;
+                self.remove(&watchdog).await
+            }
             Some(Life::Runs) => match force {
                 Force::Gentle if !self.is_overdue(task) => self.signal(&watchdog, "SIGTERM").await,
                 Force::Gentle | Force::Kill => self.signal(&watchdog, "SIGKILL").await,
@@ -314,6 +358,12 @@ impl Inner {
             // A game that is left is ended when the task is looked at.
             Some(Life::Over) | None => Ok(()),
         }
+    }
+
+    /// Tells whether the watchdog of the task has run. After the machine was started anew, older Podman calls
+    /// containers that had run `created`.
+    fn was_up(&self, task: &TaskId) -> bool {
+        self.task_dir(task).join("pid").exists()
     }
 
     /// Tells whether the task has been on its way out for longer than it may; from the first time this is asked.
@@ -325,9 +375,10 @@ impl Inner {
         let mut tasks: Vec<RunningTask> = Vec::new();
         for container in self.containers().await? {
             let is_watchdog = container.role == Role::Watchdog.name();
+            let was_up = is_watchdog && self.was_up(&container.task.task);
             let is_there = match container.life {
                 Life::Runs => true,
-                Life::Made => is_watchdog,
+                Life::Made => is_watchdog && !was_up,
                 Life::Over => false,
             };
             if is_there && !tasks.iter().any(|known| known.task == container.task.task) {
@@ -367,6 +418,7 @@ impl Inner {
 
     /// Removes what is left of an ended task: the game's container first, which names the watchdog's.
     async fn forget(&self, task: &TaskId) -> Result<(), Unavailable> {
+        self.require_its_engine(task)?;
         for role in [Role::Game, Role::Watchdog] {
             self.remove(&self.name(task, role)).await?;
         }

@@ -25,6 +25,7 @@ use std::{
 use async_trait::async_trait;
 use command_fds::{CommandFdExt, FdMapping};
 use domain::{
+    event::Gone,
     game::Game,
     ports::{LaunchError, LaunchOrder, RunningTask, Runtime, Seen, Unavailable},
     world::{Force, GameId, TaskId, WorldId},
@@ -109,7 +110,44 @@ impl ProcessRuntime {
 
     /// Tells whether the task was launched as containers.
     pub(super) fn is_boxed(&self, task: &TaskId) -> bool {
-        self.inner.task_dir(task).join(ENGINE_FILE).exists()
+        is_boxed(&self.inner.task_dir(task))
+    }
+
+    /// Launches a task beside others that are no processes: at none of the ports that they were `promised`.
+    pub(super) async fn launch_beside(
+        &self,
+        order: &LaunchOrder,
+        promised: Vec<u16>,
+    ) -> Result<TaskId, LaunchError> {
+        let order = order.clone();
+        self.blocking(move |inner| Ok(inner.launch(&order, &promised))).await?
+    }
+
+    /// Returns the ports that these tasks were given.
+    pub(super) fn ports(&self, tasks: &[RunningTask]) -> Vec<u16> {
+        tasks.iter().flat_map(|running| task_dir::ports(&self.inner.task_dir(&running.task))).collect()
+    }
+
+    /// Returns how a task ended whose watchdog noted its end.
+    pub(super) fn noted_end(&self, task: &TaskId) -> Option<Gone> {
+        task_dir::noted_end(&self.inner.task_dir(task))
+    }
+
+    /// Returns the tasks that were launched as containers and may be there: of each world its last one, if its watchdog has
+    /// not noted its end. Those before it had ended when it was launched.
+    pub(super) fn unended_boxed(&self) -> Result<Vec<RunningTask>, Unavailable> {
+        let root = self.inner.config.data.join("tasks");
+        let mut last: BTreeMap<WorldId, RunningTask> = BTreeMap::new();
+        for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
+            let entry = entry.map_err(|e| unavailable(&root, &e))?;
+            let Some(task) = entry.file_name().to_str().and_then(task_of) else { continue };
+            if last.get(&task.world).is_none_or(|known| known.generation < task.generation) {
+                last.insert(task.world.clone(), task);
+            }
+        }
+        let may_be_there =
+            |running: &RunningTask| self.is_boxed(&running.task) && self.noted_end(&running.task).is_none();
+        Ok(last.into_values().filter(may_be_there).collect())
     }
 
     async fn blocking<T: Send + 'static>(
@@ -124,8 +162,7 @@ impl ProcessRuntime {
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        let order = order.clone();
-        self.blocking(move |inner| Ok(inner.launch(&order))).await?
+        self.launch_beside(order, Vec::new()).await
     }
 
     async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
@@ -149,7 +186,7 @@ impl Runtime for ProcessRuntime {
 }
 
 impl Inner {
-    fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
+    fn launch(&self, order: &LaunchOrder, promised: &[u16]) -> Result<TaskId, LaunchError> {
         let refuse = |why: String| LaunchError::Refused(why);
         let source = self.config.games.get(&order.game);
         let source =
@@ -171,7 +208,9 @@ impl Inner {
             return Ok(task);
         }
         self.forget_old_tasks(order);
-        let game = at_free_ports(&source.game, order.port, &self.promised_ports(&task)?)?;
+        let mut taken = self.promised_ports(&task)?;
+        taken.extend(promised);
+        let game = at_free_ports(&source.game, order.port, &taken)?;
         self.spawn(order, &task, &game, &source.toml, alive).map_err(|e| unavailable(&dir, &e))?;
         Ok(task)
     }
@@ -305,13 +344,13 @@ impl Inner {
         self.forget_tasks(world)
     }
 
-    /// Removes the tasks of a deleted world.
+    /// Removes the tasks of a deleted world, but those that only an engine can remove.
     fn forget_tasks(&self, world: &WorldId) -> Result<(), Unavailable> {
         let root = self.config.data.join("tasks");
         for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
             let entry = entry.map_err(|e| unavailable(&root, &e))?;
             let task = entry.file_name().to_str().and_then(task_of).filter(|task| task.world == *world);
-            if task.is_some() && !self.is_there(&entry.path())? {
+            if task.is_some() && !is_boxed(&entry.path()) && !self.is_there(&entry.path())? {
                 remove(&entry.path())?;
             }
         }
@@ -322,7 +361,7 @@ impl Inner {
     fn forget_old_tasks(&self, order: &LaunchOrder) {
         for generation in 1..=order.generation.0.saturating_sub(KEPT_TASKS) {
             let dir = self.config.data.join("tasks").join(format!("{}.{generation}", order.world));
-            if dir.exists() && self.is_there(&dir).is_ok_and(|there| !there) {
+            if dir.exists() && !is_boxed(&dir) && self.is_there(&dir).is_ok_and(|there| !there) {
                 let _ = fs::remove_dir_all(dir);
             }
         }
@@ -366,6 +405,11 @@ impl Inner {
     fn world_dir(&self, world: &WorldId) -> PathBuf {
         self.config.data.join("worlds").join(world.as_str())
     }
+}
+
+/// Tells whether the task of this directory was launched as containers, which an engine has until it is told to remove them.
+fn is_boxed(dir: &Path) -> bool {
+    dir.join(ENGINE_FILE).exists()
 }
 
 fn open_alive(dir: &Path) -> io::Result<File> {

@@ -4,7 +4,7 @@
 //! ports      the ports that the game was given
 //! pid        written by the watchdog, first of all
 //! outcome    written by the watchdog at its end: empty, or what went wrong
-//! engine     there if the task is containers
+//! engine     there if the task is containers: where the engine listens that has them
 //! ```
 
 use std::{fs, io, path::Path};
@@ -55,6 +55,11 @@ pub(super) fn how_it_ended(dir: &Path) -> Gone {
         (Some(_), Some(outcome)) if outcome.is_empty() => Gone::Exited,
         (Some(_), Some(outcome)) => Gone::Crashed(shortened(&outcome)),
     }
+}
+
+/// Returns how a task ended whose watchdog noted its end, the last that it does; nothing if it did not, or has not yet.
+pub(super) fn noted_end(dir: &Path) -> Option<Gone> {
+    dir.join("outcome").exists().then(|| how_it_ended(dir))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's errors are not ours to list")]

@@ -85,7 +85,7 @@ impl Boxes {
                 (None, BTreeSet::new())
             }
         };
-        Ok(LocalRuntime { containers, boxed, processes })
+        Ok(LocalRuntime::new(containers, boxed, processes))
     }
 
     async fn containers(&self, common: &Common<'_>) -> Result<Option<DockerRuntime>> {

@@ -95,6 +95,27 @@ async fn a_watchdog_that_was_made_and_not_started_is_started_by_the_next_launch(
 }
 
 #[tokio::test]
+async fn a_watchdog_that_is_called_made_and_has_run_is_over() {
+    let bench = Bench::new(OBEDIENT).await;
+    let runtime = bench.runtime();
+    let (order, task) = (order("w", 1), task("w.1"));
+    let game = &bench.config.games[&order.game].source;
+    let dir = runtime.inner.task_dir(&task);
+    runtime.inner.note(&order, &dir, &game.game, &game.toml).unwrap();
+    runtime.inner.create_watchdog(&order, &task, &game.game).await.unwrap();
+    assert_eq!(of(&runtime, "w").await, [(task.clone(), 1)]);
+
+    // As an engine that was started anew with its machine shows it.
+    fs::write(dir.join("pid"), "1").unwrap();
+    let killed = Gone::Crashed("its watchdog was killed, or could not note how it ended".into());
+    assert_eq!(runtime.observe(&task).await, Ok(Seen::Gone(killed)));
+    assert_eq!(runtime.launch(&order).await, Ok(task.clone()));
+    assert_eq!(runtime.end(&task, Force::Gentle).await, Ok(()));
+    assert_eq!(of(&runtime, "w").await, []);
+    assert_eq!(runtime.inner.life(&task, Role::Watchdog).await, Ok(Some(Life::Made)), "it was started");
+}
+
+#[tokio::test]
 async fn how_a_task_ended_is_known_when_somebody_has_removed_its_containers() {
     let bench = Bench::new(OBEDIENT).await;
     let runtime = bench.runtime();
@@ -122,6 +143,31 @@ async fn installations_on_one_engine_leave_each_other_alone() {
     assert_eq!(other.end(&task, Force::Kill).await, Ok(()));
     assert_eq!(ours.observe(&task).await, Ok(Seen::There));
     end(&ours, &task, Force::Kill).await;
+}
+
+#[tokio::test]
+async fn another_engine_is_not_believed_that_a_task_is_gone() {
+    let bench = Bench::new(OBEDIENT).await;
+    let runtime = bench.runtime();
+    let task = runtime.launch(&order("w", 1)).await.unwrap();
+    let note = runtime.inner.task_dir(&task).join(ENGINE_FILE);
+    let noted = fs::read_to_string(&note).unwrap();
+    let ours = fs::canonicalize(&bench.engine.socket).unwrap();
+    assert_eq!(noted, ours.to_string_lossy());
+
+    fs::write(&note, "/run/other.sock").unwrap();
+    let why = runtime.observe(&task).await.unwrap_err();
+    expect!["task w.1 was started by the engine at /run/other.sock, and `dormouse up` uses the one at SOCKET: set DOCKER_HOST=unix:///run/other.sock, then `dormouse up` again"]
+        .assert_eq(&why.to_string().replace(&noted, "SOCKET"));
+    assert_eq!(runtime.launch(&order("w", 1)).await, Err(why.clone().into()));
+    assert_eq!(runtime.end(&task, Force::Kill).await, Err(why.clone()));
+    assert_eq!(runtime.inner.forget(&task).await, Err(why));
+
+    fs::write(&note, "Podman Engine 4.3.1").unwrap();
+    assert_eq!(runtime.observe(&task).await, Ok(Seen::There), "an older note names no engine");
+    assert_eq!(end(&runtime, &task, Force::Gentle).await, Gone::Exited);
+    fs::write(&note, "/run/other.sock").unwrap();
+    assert_eq!(runtime.observe(&task).await, Ok(Seen::Gone(Gone::Exited)), "its watchdog noted it");
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@
 use super::*;
 use crate::runtime::contract::{self, end, gone, of, order, task, until};
 use domain::{
-    event::Gone,
     game::{Players, Port, Protocol, Ready, Save, Scripts, Signal as StopSignal, Stop},
     idle::Timers,
 };
@@ -182,6 +181,16 @@ async fn a_port_that_was_chosen_and_is_taken_is_refused() {
 }
 
 #[tokio::test]
+async fn a_port_that_was_promised_to_containers_is_not_free() {
+    let bench = Bench::new(OBEDIENT);
+    let order = bench.order_at_a_free_port("w");
+    let promised = order.port.into_iter().collect();
+    let refused = bench.runtime().launch_beside(&order, promised).await.unwrap_err();
+    assert!(refused.to_string().contains(" belongs to another world that is awake"), "{refused}");
+    assert!(bench.runtime().launch(&order).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_game_that_is_not_for_processes_is_refused() {
     let bench = Bench::new(OBEDIENT);
     let runtime = bench.runtime();
@@ -250,6 +259,19 @@ async fn only_the_logs_of_the_last_tasks_are_kept() {
     let mut kept: Vec<_> = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     kept.sort();
     assert_eq!(kept, ["w.3", "w.4", "w.5", "w.6", "w.7"]);
+}
+
+#[tokio::test]
+async fn what_is_left_of_containers_is_not_removed_with_processes() {
+    let bench = Bench::new(OBEDIENT);
+    let (runtime, world) = (bench.runtime(), WorldId::parse("w").unwrap());
+    let dir = bench.config.data.join("tasks/w.1");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join(ENGINE_FILE), "/run/engine.sock").unwrap();
+    let task = runtime.launch(&order("w", KEPT_TASKS + 1)).await.unwrap();
+    end(&runtime, &task, Force::Kill).await;
+    assert_eq!(runtime.erase(&world).await, Ok(()));
+    assert!(dir.exists() && !bench.config.data.join("tasks").join(task.as_str()).exists());
 }
 
 /// A place for tasks, a watchdog, and a game whose first port is taken. Dropping it ends every task.
