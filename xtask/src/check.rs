@@ -1,15 +1,16 @@
 //! `cargo xtask check` and `cargo xtask test`: what CI runs, from fast to slow.
 
-use std::process::Command;
+use std::{process::Command, thread};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
 
 use crate::{
     build,
     ground::{Ground, path_with},
     install,
     mutants::{self, Mutants},
-    shell::{command, root, run, run_command},
+    shell::{command, root, run, run_command, run_quietly},
 };
 
 /// Checks everything that needs no running program.
@@ -40,9 +41,23 @@ fn dockerfiles() -> Result<()> {
     run(&hadolint.to_string_lossy(), &files.iter().map(AsRef::as_ref).collect::<Vec<_>>())
 }
 
+/// Which tests to run.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Run the end-to-end tests alone
+    #[arg(long)]
+    end_to_end: bool,
+}
+
 /// Runs every test and check.
-pub(crate) fn test() -> Result<()> {
+pub(crate) fn test(test: &Test) -> Result<()> {
     install::packages(&[install::DEMO, install::TESTS, install::ENGINE])?;
+    if test.end_to_end {
+        emulators::install()?;
+        // Their programs are built beside the tests of their packages.
+        run("cargo", &["test", "--workspace", "--locked", "--no-run"])?;
+        return end_to_end();
+    }
     install::python_venv()?;
     check()?;
     infrastructure()?;
@@ -70,19 +85,23 @@ fn infrastructure() -> Result<()> {
     run_command(deployment)
 }
 
-/// The end-to-end tests that mostly wait, and run side by side; and those that kill and fill, one at a time.
-const END_TO_END: [(&[&str], &str); 4] = [
-    (
-        &["luanti", "openttd", "timers", "archives", "containers", "cloud", "doctor", "checking"],
-        "--test-threads=3",
-    ),
-    // Two for each of five games, all of which wait to see who comes and goes.
-    (&["seeing"], "--test-threads=10"),
-    (&["engine", "capabilities"], "--test-threads=4"),
-    (&["killed", "bad_input", "full_disk"], "--test-threads=1"),
+/// The end-to-end tests, in two lanes that run side by side: most of a test is waiting for somebody to come and go. In each lane
+/// one group comes after the other, with so many of its tests at a time.
+const LANES: [&[(&[&str], &str)]; 2] = [
+    &[
+        (&["luanti", "openttd", "timers"], "--test-threads=3"),
+        // Two for each of five games, all of which wait to see who comes and goes.
+        (&["seeing"], "--test-threads=10"),
+        (&["engine", "capabilities"], "--test-threads=4"),
+    ],
+    &[
+        (&["archives", "containers", "cloud", "doctor", "checking"], "--test-threads=3"),
+        // Those that kill and fill, one at a time.
+        (&["killed", "bad_input", "full_disk"], "--test-threads=1"),
+    ],
 ];
 
-/// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root. The programs were built with
+/// Runs the end-to-end tests: real servers and real clients in network namespaces, which take root. The programs are built with
 /// the tests of their packages.
 fn end_to_end() -> Result<()> {
     let node = install::node()?;
@@ -94,7 +113,7 @@ fn end_to_end() -> Result<()> {
     build::watchdog_for_here(&ground, false)?;
     // Built before they are run as root, so that nothing in the target directory belongs to root.
     let mut build = command("cargo", &["test", "--workspace", "--locked", "--no-run"]);
-    END_TO_END.iter().for_each(|(tests, _)| select(&mut build, tests));
+    select(&mut build, &LANES.concat().iter().flat_map(|(tests, _)| tests.to_vec()).collect::<Vec<_>>());
     run_command(build)?;
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root && !install::can_sudo() {
@@ -103,14 +122,21 @@ fn end_to_end() -> Result<()> {
         );
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    for (tests, threads) in END_TO_END {
+    let group = |tests: &[&str], threads: &str| {
         let mut command = if is_root { command(&cargo, &[]) } else { command("sudo", &["-n", "-E", &cargo]) };
         command.args(["test", "--workspace", "--locked"]);
         select(&mut command, tests);
         command.args(["--", threads]).env("DORMOUSE_NODE", &node);
-        run_command(command)?;
-    }
-    Ok(())
+        run_quietly(command)
+    };
+    let lane =
+        |groups: &[(&[&str], &str)]| groups.iter().try_for_each(|(tests, threads)| group(tests, threads));
+    thread::scope(|scope| {
+        let lanes: Vec<_> = LANES.iter().map(|groups| scope.spawn(|| lane(groups))).collect();
+        lanes
+            .into_iter()
+            .try_for_each(|lane| lane.join().map_err(|_| anyhow!("a lane of tests broke down"))?)
+    })
 }
 
 fn select(command: &mut Command, tests: &[&str]) {

@@ -51,6 +51,7 @@ pub(crate) const TESTS: &[Package] = &[
     package("teeworlds", "teeworlds", "its client, as a player"),
     package("ip", "iproute2", "network namespaces, so that players have machines of their own"),
     package("setpriv", "util-linux", "running the watchdog with fewer privileges"),
+    package("unzip", "unzip", "looks whether a save of Factorio is whole"),
 ];
 
 /// What the tests with containers need. They use an engine of their own, whatever else runs here.

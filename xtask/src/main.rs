@@ -47,7 +47,7 @@ enum Command {
     /// Show the main job: a real game wakes, is played, falls asleep, and nothing is lost
     Demo(demo::Demo),
     /// Run every test and check, as CI does
-    Test,
+    Test(check::Test),
     /// Check format, lints, docs, dependencies and features
     Check,
     /// Build what a deployment takes: the functions, and the contexts of the images
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let ground = || Ground::at(&root.unwrap_or_else(shell::root));
     let done: Result<()> = match command {
         Command::Demo(demo) => demo::show(&demo),
-        Command::Test => check::test(),
+        Command::Test(test) => check::test(&test),
         Command::Check => check::check(),
         Command::Build(build) => ground().and_then(|ground| build::build(&ground, &build)),
         Command::Deploy(deploy) => ground().and_then(|ground| deploy::deploy(&ground, &deploy)),

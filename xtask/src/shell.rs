@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -39,6 +39,16 @@ pub(crate) fn run_command(mut command: Command) -> Result<()> {
     println!("\n$ {shown}");
     let status = command.status().with_context(|| format!("`{shown}` cannot be run"))?;
     if status.success() { Ok(()) } else { bail!("`{shown}` failed ({status})") }
+}
+
+/// Shows and runs `command`, and shows what it has said once it has ended: others run beside it. An error unless it succeeds.
+pub(crate) fn run_quietly(mut command: Command) -> Result<()> {
+    let shown = shown(&command);
+    println!("\n$ {shown} …");
+    let ended = command.stdin(Stdio::null()).output().with_context(|| format!("`{shown}` cannot be run"))?;
+    let [said, complained] = [&ended.stdout, &ended.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    println!("\n$ {shown}\n{complained}{said}");
+    if ended.status.success() { Ok(()) } else { bail!("`{shown}` failed ({})", ended.status) }
 }
 
 /// Returns the line that somebody would type.
