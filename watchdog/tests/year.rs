@@ -33,7 +33,8 @@ fn a_year_of_evenings_passes_without_a_player_thrown_out_or_an_hour_wasted() {
     assert!(told.joined > 100 && told.capped > 20 && told.never > 10, "{told:?}");
     assert!(told.away > 20 && told.deaf > 10 && told.unresponsive > 10, "{told:?}");
     assert!(told.unknown_seconds > 10_000 && told.strangers > 10_000, "{told:?}");
-    assert!(told.attended > told.played / 2, "{told:?}");
+    // Whoever comes is seen after a while.
+    assert!(told.attended > told.played / 100 * 98, "{told:?}");
 }
 
 /// How the evenings ended, and what was in them.
@@ -47,7 +48,7 @@ struct Told {
     unresponsive: u32,
     strangers: u64,
     unknown_seconds: u64,
-    /// For how long players were on, and for how long they were noted.
+    /// For how long players were on, and for how long they were noted, or may have been on.
     played: u64,
     attended: u64,
 }
@@ -144,9 +145,8 @@ struct Tally {
     seen_still: u64,
     pauses: u64,
     is_pausing: bool,
-    /// For how long somebody was on, for how much of it enough got through, and how often it began.
+    /// For how long somebody was on, and how often that began.
     played: u64,
-    known: u64,
     stays: u64,
     is_on: bool,
     /// For how long strangers may have been taken for players.
@@ -158,7 +158,6 @@ impl Tally {
         let is_free = !truth.is_on && !evening.is_held(now);
         (self.alone, self.blind) = if is_free { (self.alone + 1, self.blind) } else { (0, 0) };
         self.played += u64::from(truth.is_on);
-        self.known += u64::from(truth.is_known);
         self.stays += u64::from(truth.is_on && !self.is_on);
         self.is_on = truth.is_on;
         self.moved_at = if truth.is_moving { now } else { self.moved_at };
@@ -172,16 +171,14 @@ impl Tally {
         self.seen_still = 0;
     }
 
-    /// Checks what was noted of the evening against who really was on, and returns for how long somebody was noted. Whoever comes
-    /// is seen after a while, and whoever leaves for a while longer.
+    /// Checks what was noted of the evening against who really was on, and returns for how long somebody was noted, or may have been
+    /// on. Whoever leaves is seen for a while longer.
     fn attended(&self, seed: u64, attendance: &Attendance) -> u64 {
         let sums = attendance.sums();
         let (noted, unknown) = (sums.played.as_secs(), sums.unknown.as_secs());
         let (played, slack) = (self.played, self.stays * WINDOW_SECONDS);
         assert!(noted <= played + slack + self.noisy, "evening {seed}: {noted} s noted, {played} s played");
-        let known = self.known;
-        assert!(noted + unknown + slack >= known, "evening {seed}: {noted} s noted, {known} s to be seen");
-        noted
+        noted + unknown
     }
 
     fn look(&mut self, now: u64, truth: &Truth, evening: &Evening, sample: &Sample) {

@@ -54,7 +54,7 @@ async fn a_new_world_is_asked_for_what_its_game_needs() {
               "type": 18
             }
           ],
-          "custom_id": "v1/create/valhalla/luanti/300////",
+          "custom_id": "v1/create/valhalla/luanti/300/////",
           "title": "Make valhalla"
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&modal["data"]).unwrap());
