@@ -7,20 +7,11 @@ import { describe, expect, it } from 'vitest';
 
 import { ERASE } from '../lib/agreed.ts';
 import { readCatalogue, readGame, TIMERS } from '../lib/catalog.ts';
-import { calls, cases, good, withoutParsersWords } from './rust-cases.ts';
+import { calls, cases, good, refusal, withoutParsersWords } from './rust-cases.ts';
 import { ROOT, rust } from './rust.ts';
 
 const ENTRY = rust('games/src/entry.rs', 'with tests');
 const GOOD = good(ENTRY);
-
-function refusal(text: string): string {
-  try {
-    readGame('game.toml', text);
-  } catch (error: unknown) {
-    if (error instanceof Error) return error.message;
-  }
-  return 'accepted';
-}
 
 describe('the catalogue', () => {
   const all = cases(ENTRY);

@@ -1,5 +1,7 @@
 /** The cases that a Rust loader is tested with, so that ours can be tried with them, too. */
 
+import { readGame } from '../lib/catalog.ts';
+
 /** What is changed in a good file, and what is said of it then. */
 export interface Case {
   readonly from: string;
@@ -27,6 +29,16 @@ export function cases(source: string): Case[] {
 /** Returns how many such calls there are, so that none is passed over. */
 export function calls(source: string): number {
   return source.split(/\bcheck\(\n|\bcheck\("/).length - 1;
+}
+
+/** Returns what our loader says of a game's file: what is wrong with it, or that it is accepted. */
+export function refusal(text: string): string {
+  try {
+    readGame('game.toml', text);
+  } catch (error: unknown) {
+    if (error instanceof Error) return error.message;
+  }
+  return 'accepted';
 }
 
 /** Returns what is said of a file without what its parser says: the two have words of their own for what is not TOML. */

@@ -2,21 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 
-import { readGame } from '../lib/catalog.ts';
-import { calls, cases, good } from './rust-cases.ts';
+import { calls, cases, good, refusal } from './rust-cases.ts';
 import { rust } from './rust.ts';
 
 const SETTING = rust('games/src/setting.rs', 'with tests');
 const GOOD = good(SETTING);
-
-function refusal(text: string): string {
-  try {
-    readGame('game.toml', text);
-  } catch (error: unknown) {
-    if (error instanceof Error) return error.message;
-  }
-  return 'accepted';
-}
 
 describe('the settings of a game', () => {
   const all = cases(SETTING);

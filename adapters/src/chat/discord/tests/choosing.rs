@@ -105,11 +105,7 @@ async fn a_new_world_is_asked_for_what_its_game_needs() {
 
 #[tokio::test]
 async fn what_was_chosen_is_changed_and_passwords_are_seen_by_whoever_asked() {
-    let mut table = table();
-    let wanted = [("name", 3, json!("valhalla")), ("game", 3, json!("luanti"))];
-    let modal = table.command(ANN, "world create", &wanted).await;
-    let id = modal["data"]["custom_id"].as_str().unwrap().to_owned();
-    table.act(ANN, typed(&id, "hunter22", "accept")).await;
+    let mut table = table_with_world().await;
     check(
         &table.on_valhalla(BOB, "world password").await,
         expect![[r#"
@@ -143,11 +139,7 @@ async fn what_was_chosen_is_changed_and_passwords_are_seen_by_whoever_asked() {
 
 #[tokio::test]
 async fn a_setting_is_chosen_from_those_that_the_game_has() {
-    let mut table = table();
-    let wanted = [("name", 3, json!("valhalla")), ("game", 3, json!("luanti"))];
-    let modal = table.command(ANN, "world create", &wanted).await;
-    let id = modal["data"]["custom_id"].as_str().unwrap().to_owned();
-    table.act(ANN, typed(&id, "hunter22", "accept")).await;
+    let mut table = table_with_world().await;
     let options = json!([
         { "name": "name", "type": 3, "value": "valhalla" },
         { "name": "setting", "type": 3, "value": "", "focused": true },
@@ -185,6 +177,16 @@ fn settings() -> Vec<Setting> {
             ..setting("level", "Level", Kind::Choice(levels), Need::Optional)
         },
     ]
+}
+
+/// Returns a table with the world `valhalla`, whose password is `hunter22`.
+async fn table_with_world() -> Table {
+    let mut table = table();
+    let wanted = [("name", 3, json!("valhalla")), ("game", 3, json!("luanti"))];
+    let modal = table.command(ANN, "world create", &wanted).await;
+    let id = modal["data"]["custom_id"].as_str().unwrap().to_owned();
+    table.act(ANN, typed(&id, "hunter22", "accept")).await;
+    table
 }
 
 /// The modal as it is sent.
