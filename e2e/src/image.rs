@@ -49,3 +49,12 @@ cat "$WORLD/../.dormouse/lock" 2>/dev/null || echo "spy: no lock"
 (echo >"$WORLD/../../../task/healthy") 2>/dev/null || echo "spy: no health"
 echo "spy: done"
 "#;
+
+/// What the spy says where nothing lets it through.
+pub const KEPT_OUT: [&str; 8] =
+    ["found", "no environment", "no memory", "no signal", "no lock", "no marker", "no health", "done"];
+
+/// Returns what the spy has said, of all that a game has printed.
+pub fn spied(printed: &str) -> Vec<&str> {
+    printed.lines().filter_map(|line| line.strip_prefix("spy: ")).collect()
+}

@@ -6,7 +6,7 @@ use std::{fs, io::Cursor, os::unix::fs::PermissionsExt, path::Path, time::Durati
 use anyhow::{Context, Result, ensure};
 use e2e::{
     control::{Control, Launch, text},
-    image::{Image, SPY},
+    image::{Image, KEPT_OUT, SPY, spied},
     netns::Lab,
     pod::{First, GAME_USER, Plan, Pod, WATCH_NEEDS},
 };
@@ -199,22 +199,8 @@ fn a_game_can_neither_signal_the_watchdog_nor_read_its_secrets_nor_write_beside_
     let mut pod = Pod::start(lab.server(), &control, &Plan::new(&game.entry, &entrypoint))?;
     awake(&mut pod, &control)?;
     let said = pod.read("game.log");
-    let tried: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("spy: ")).collect();
-    ensure!(
-        tried
-            == [
-                "found",
-                "no environment",
-                "no memory",
-                "no signal",
-                "no lock",
-                "no marker",
-                "no health",
-                "done"
-            ],
-        "it got through: {tried:?}\n{}",
-        pod.logs()
-    );
+    let tried = spied(&said);
+    ensure!(tried == KEPT_OUT, "it got through: {tried:?}\n{}", pod.logs());
     ensure!(!said.contains("the-token-of-the-launch"), "it read the token");
     control.stop();
     ends_well(&mut pod, &control, "fresh")
