@@ -68,7 +68,8 @@ impl Program {
             .stderr(output);
         let begun = Instant::now();
         let child = command.spawn().with_context(|| format!("starting {}", self.file.display()))?;
-        let mut instance = Instance { child, api, log, first_poll: Duration::ZERO };
+        let running = Running(child);
+        let mut instance = Instance { running, api, log, first_poll: Duration::ZERO };
         let polled = instance.api.first_poll();
         instance.first_poll = polled.with_context(|| instance.said(self.name))?.duration_since(begun);
         Ok(instance)
@@ -88,7 +89,7 @@ impl Program {
 
 /// A program that runs. It is killed when this is dropped.
 pub(super) struct Instance {
-    child: Child,
+    running: Running,
     api: RuntimeApi,
     log: NamedTempFile,
     /// The time from its start to its first poll.
@@ -103,13 +104,13 @@ impl Instance {
 
     /// Returns what it has resident, and the most that it has had.
     pub(super) fn memory(&self) -> Result<Memory> {
-        memory_of(self.child.id())
+        memory_of(self.running.0.id())
     }
 
     /// Returns the processor time of all its threads so far.
     pub(super) fn processor(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+        for thread in fs::read_dir(format!("/proc/{}/task", self.running.0.id()))? {
             let text = fs::read_to_string(thread?.path().join("schedstat"))?;
             let on_cpu: u64 = text.split(' ').next().unwrap_or_default().parse()?;
             nanoseconds += on_cpu;
@@ -145,12 +146,4 @@ pub(super) fn memory_of(process: u32) -> Result<Memory> {
         number.with_context(|| format!("no {name} in /proc/PID/status"))
     };
     Ok(Memory { resident_kib: field("VmRSS:")?, peak_kib: field("VmHWM:")?, own_kib: field("RssAnon:")? })
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        // Not an error: it may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

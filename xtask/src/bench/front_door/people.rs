@@ -46,16 +46,19 @@ fn is_right((status, body): (u16, Vec<u8>), interaction: Interaction) -> Result<
 /// their turn: who comes late because the one before waited long, has waited as well.
 pub(super) fn ask_steadily(address: SocketAddr, each: Duration, over: &AtomicBool) -> Result<Vec<Waited>> {
     let begun = Instant::now();
-    let asked = thread::scope(|scope| {
-        let asking = |asker| move || ask_in_turn(address, asker, begun, each);
-        let askers: Vec<_> = (0..ASKERS).map(|asker| scope.spawn(asking(asker))).collect();
-        askers
-            .into_iter()
-            .map(|asker| asker.join().ok().context("an asker broke down")?)
-            .collect::<Result<Vec<_>>>()
-    });
+    let asked = side_by_side(ASKERS, |asker| ask_in_turn(address, asker, begun, each));
     over.store(true, Ordering::Relaxed);
-    Ok(asked?.concat())
+    asked
+}
+
+/// Lets so many do the same at a time, each with a number of its own, and returns what came of it.
+fn side_by_side<T: Clone + Send>(many: u64, act: impl Fn(u64) -> Result<Vec<T>> + Sync) -> Result<Vec<T>> {
+    thread::scope(|scope| {
+        let act = &act;
+        let acting: Vec<_> = (0..many).map(|number| scope.spawn(move || act(number))).collect();
+        let done = acting.into_iter().map(|one| one.join().ok().context("an asker broke down")?);
+        Ok(done.collect::<Result<Vec<_>>>()?.concat())
+    })
 }
 
 fn ask_in_turn(address: SocketAddr, asker: u64, begun: Instant, each: Duration) -> Result<Vec<Waited>> {
@@ -92,15 +95,8 @@ pub(super) fn as_fast_as_they_can(
     each: Duration,
 ) -> Result<(Vec<Duration>, Duration)> {
     let begun = Instant::now();
-    let waited = thread::scope(|scope| {
-        let hurrying = |asker| move || hurry(address, interaction, asker, begun, each);
-        let askers: Vec<_> = (0..CONNECTIONS).map(|asker| scope.spawn(hurrying(asker))).collect();
-        askers
-            .into_iter()
-            .map(|asker| asker.join().ok().context("an asker broke down")?)
-            .collect::<Result<Vec<_>>>()
-    });
-    Ok((waited?.concat(), begun.elapsed()))
+    let waited = side_by_side(CONNECTIONS, |asker| hurry(address, interaction, asker, begun, each));
+    Ok((waited?, begun.elapsed()))
 }
 
 fn hurry(
