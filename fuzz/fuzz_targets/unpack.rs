@@ -28,7 +28,7 @@ use games::Catalogue;
 use watchdog::unpack::{Limits, Unpacked, import, unpack};
 
 #[path = "../../watchdog/src/unpack/tests/forge.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod forge;
 
 /// Small, so that each limit is met now and then.
