@@ -67,7 +67,7 @@ export function readCatalogue(dir: string): Map<string, Game> {
 /** Reads the entry `text` of `file`; throws {@link BadFile}. */
 export function readGame(file: string, text: string): Game {
   const id = basename(file, '.toml');
-  if (!isSlug(id)) {
+  if (!rule.isSlug(id)) {
     const use = 'use 1 to 32 lower-case letters, digits and inner hyphens, such as `valheim`';
     throw new BadFile(`${basename(file)}:1: the file's name: game \`${id}\` is not valid: ${use}`);
   }
@@ -79,7 +79,7 @@ export function readGame(file: string, text: string): Game {
 }
 
 function game(root: Section, id: string): Game | undefined {
-  const name = root.required('name', rule.text('1 to 40 printable characters', isTitle));
+  const name = root.required('name', rule.text('1 to 40 printable characters', rule.isTitle));
   const image = root.required('image', rule.text('a container image, such as `dormouse/valheim`', isImage));
   const architectures = root.list('architectures', 1, 2, rule.word<Architecture>('amd64', 'arm64'));
   const { cpu, memoryMib } = size(root);
@@ -160,7 +160,7 @@ function readPorts(root: Section): Port[] | undefined {
 }
 
 function readPort(section: Section): Port | undefined {
-  const name = section.required('name', rule.text('1 to 32 lower-case letters, digits and inner hyphens', isSlug));
+  const name = section.required('name', rule.text('1 to 32 lower-case letters, digits and inner hyphens', rule.isSlug));
   const number = section.required('number', rule.number(1024, 65535));
   const protocol = section.required('protocol', rule.word<'udp' | 'tcp'>('udp', 'tcp'));
   return name === undefined || number === undefined || protocol === undefined ? undefined : { name, number, protocol };
@@ -235,7 +235,7 @@ function players(section: Section): boolean {
 
 function query(section: Section, ports: readonly Port[] | undefined): true {
   const protocol = section.required('protocol', rule.word('a2s', 'quake3', 'raknet', 'minecraft'));
-  const port = section.required('port', rule.text('the name of a port', isSlug));
+  const port = section.required('port', rule.text('the name of a port', rule.isSlug));
   if (port !== undefined && ports !== undefined) checkAskedPort(section, port, ports, protocol);
   section.optional('counts_everybody', rule.onlyTrue('leave it out where the answer may leave players out'));
   return true;
@@ -302,15 +302,6 @@ function isCommand(text: string): boolean {
 
 function isAnnouncement(text: string): boolean {
   return isCommand(text) && text.split('{message}').length === 2;
-}
-
-function isSlug(text: string): boolean {
-  return /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(text);
-}
-
-function isTitle(text: string): boolean {
-  const length = [...text].length;
-  return length >= 1 && length <= 40 && !/\p{Cc}/u.test(text) && text.trim() === text;
 }
 
 function isImage(text: string): boolean {

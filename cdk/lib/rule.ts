@@ -103,3 +103,14 @@ export function either(words: readonly (string | number)[]): string {
   if (words.length < 2) return String(words[0] ?? 'nothing');
   return `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 }
+
+/** Tells whether `text` can be a name in ids and variables. */
+export function isSlug(text: string): boolean {
+  return /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(text);
+}
+
+/** Tells whether `text` can be a name for people. */
+export function isTitle(text: string): boolean {
+  const length = [...text].length;
+  return length >= 1 && length <= 40 && !/\p{Cc}/u.test(text) && text.trim() === text;
+}

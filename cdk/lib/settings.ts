@@ -53,9 +53,8 @@ export function checkSettings(root: Section): void {
 }
 
 function checkSetting(section: Section): { readonly name: string; readonly required: boolean } | undefined {
-  const slug = (text: string): boolean => /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(text);
-  const name = section.required('name', rule.text('1 to 32 lower-case letters, digits and inner hyphens', slug));
-  const title = section.required('title', rule.text('1 to 40 printable characters', isTitle));
+  const name = section.required('name', rule.text('1 to 32 lower-case letters, digits and inner hyphens', rule.isSlug));
+  const title = section.required('title', rule.text('1 to 40 printable characters', rule.isTitle));
   section.optional('about', rule.text('1 to 100 printable characters', isRemark));
   const type = section.required('type', rule.word<Type>(...TYPES));
   const kind = type === undefined ? undefined : readKind(section, type);
@@ -83,7 +82,7 @@ function readKind(section: Section, type: Type): Kind | undefined {
       return range === undefined ? undefined : { type, takes: rule.number(...range) };
     }
     case 'choice': {
-      const options = section.list('options', 2, MOST_OPTIONS, rule.text('1 to 40 printable characters', isTitle));
+      const options = section.list('options', 2, MOST_OPTIONS, rule.text('1 to 40 printable characters', rule.isTitle));
       return options === undefined ? undefined : { type, takes: rule.word(...options) };
     }
     case 'switch':
@@ -126,11 +125,6 @@ function readRange(section: Section, lowest: number, highest: number): [number, 
     return undefined;
   }
   return [least, most];
-}
-
-function isTitle(text: string): boolean {
-  const length = [...text].length;
-  return length >= 1 && length <= 40 && !/\p{Cc}/u.test(text) && text.trim() === text;
 }
 
 function isRemark(text: string): boolean {
