@@ -14,7 +14,7 @@ use adapters::report::{
     Answer, OrdersRecord, Report, SettingsRecord, SourceRecord, TicketRecord, TicketRequest,
 };
 use anyhow::{Context, Result};
-use ureq::Agent;
+use ureq::{Agent, http::StatusCode};
 
 use crate::{
     upload::{refused, without_url},
@@ -75,36 +75,26 @@ impl Control {
         Ok(answer.orders)
     }
 
+    /// Gets what is at `path`, of at most so many bytes, whatever its status.
+    fn get(&self, path: &str, most: u64) -> Result<(StatusCode, String)> {
+        let asked = self.agent.get(format!("{}{path}", self.url));
+        let asked = asked.config().http_status_as_error(false).build();
+        let answer = asked.header("authorization", format!("Bearer {}", self.token)).call()?;
+        let status = answer.status();
+        Ok((status, answer.into_body().into_with_config().limit(most).read_to_string()?))
+    }
+
     /// Asks what is to be put into the world's directory.
     pub fn source(&self, world: &str, generation: u32) -> Result<SourceRecord> {
-        let asked = self
-            .agent
-            .get(format!("{}/v1/sources/{world}/{generation}", self.url))
-            .config()
-            .http_status_as_error(false)
-            .build()
-            .header("authorization", format!("Bearer {}", self.token))
-            .call();
-        let answer = asked.context("asking what to put in place")?;
-        let status = answer.status();
-        let said = answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_string()?;
+        let asked = self.get(&format!("/v1/sources/{world}/{generation}"), LONGEST_ANSWER);
+        let (status, said) = asked.context("asking what to put in place")?;
         if status.is_success() { Ok(serde_json::from_str(&said)?) } else { Err(refused(status, &said)) }
     }
 
     /// Asks what was chosen for the world's game; nothing from a control plane of before there were settings.
     pub fn settings(&self, world: &str, generation: u32) -> Result<Option<SettingsRecord>, NoSettings> {
-        let asked = self
-            .agent
-            .get(format!("{}/v1/settings/{world}/{generation}", self.url))
-            .config()
-            .http_status_as_error(false)
-            .build()
-            .header("authorization", format!("Bearer {}", self.token))
-            .call();
-        let answer = asked.context("asking what was chosen").map_err(NoSettings::ForNow)?;
-        let status = answer.status();
-        let said = answer.into_body().into_with_config().limit(LONGEST_SETTINGS).read_to_string();
-        let said = said.context("asking what was chosen").map_err(NoSettings::ForNow)?;
+        let asked = self.get(&format!("/v1/settings/{world}/{generation}"), LONGEST_SETTINGS);
+        let (status, said) = asked.context("asking what was chosen").map_err(NoSettings::ForNow)?;
         if status.is_success() {
             // Not what it says: that may be a secret.
             let unread = |_| NoSettings::Never(anyhow::anyhow!("what was chosen cannot be read"));
