@@ -126,17 +126,14 @@ impl Attendance {
     pub fn note(&mut self, at: Duration, players: &Evidence) {
         let at = Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or(u64::MAX)).min(LONGEST);
         let Some(since) = at.checked_sub(self.sums.watched) else { return };
-        let (crowd, meanwhile) = match Crowd::of(players) {
-            crowd if since > Watch::LONGEST_GAP => (crowd, Crowd::Unknown),
-            crowd => (crowd, crowd),
-        };
-        self.add(since, meanwhile);
+        let (crowd, is_gap) = (Crowd::of(players), since > Watch::LONGEST_GAP);
+        self.add(since, if is_gap { Crowd::Unknown } else { crowd });
         while self.at(at) >= MOST_SPANS {
             self.coarsen();
         }
         let (from, to) = (self.at(self.sums.watched), self.at(at));
         self.curve.resize(to + 1, Crowd::Nobody);
-        if since > Watch::LONGEST_GAP {
+        if is_gap {
             self.curve.iter_mut().skip(from).for_each(|seen| *seen = (*seen).max(Crowd::Unknown));
         }
         if let Some(last) = self.curve.last_mut() {

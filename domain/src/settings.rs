@@ -228,14 +228,9 @@ impl Setting {
     /// Returns the value that `text` stands for.
     pub fn read(&self, text: &str) -> Result<SettingValue, BadSetting> {
         let value = Some(text).filter(|text| is_line(text)).and_then(|text| read(&self.kind, text));
-        value.map(SettingValue).ok_or_else(|| match &self.kind {
-            Kind::Terms(url) => self.not_accepted(url),
-            Kind::Text(..)
-            | Kind::Password(..)
-            | Kind::Number(_)
-            | Kind::Choice(_)
-            | Kind::Switch
-            | Kind::List(_) => BadSetting::NotAllowed {
+        value.map(SettingValue).ok_or_else(|| match self.kind.terms() {
+            Some(url) => self.not_accepted(url),
+            None => BadSetting::NotAllowed {
                 setting: self.name.clone(),
                 title: self.title.clone(),
                 allowed: self.kind.allowed(),
@@ -275,6 +270,19 @@ impl Kind {
     /// Tells whether people could choose `text`.
     pub fn takes(&self, text: &str) -> bool {
         is_line(text) && read(self, text).is_some()
+    }
+
+    /// Returns where the terms are that it asks consent to, if it does.
+    pub fn terms(&self) -> Option<&str> {
+        match self {
+            Self::Terms(url) => Some(url),
+            Self::Text(..)
+            | Self::Password(..)
+            | Self::Number(_)
+            | Self::Choice(_)
+            | Self::Switch
+            | Self::List(_) => None,
+        }
     }
 
     /// Returns what it takes; completes "use …".
@@ -402,7 +410,7 @@ pub fn require_all(declared: &[Setting], chosen: &Chosen) -> Result<(), BadSetti
         .filter(|setting| setting.need == Need::Required && !chosen.0.contains_key(&setting.name))
         .collect();
     for setting in &lacking {
-        if let Kind::Terms(url) = &setting.kind {
+        if let Some(url) = setting.kind.terms() {
             return Err(setting.not_accepted(url));
         }
     }
@@ -421,15 +429,8 @@ pub fn variables(declared: &[Setting], chosen: &Chosen) -> Result<Vec<(String, S
 pub fn open<'a>(declared: &'a [Setting], chosen: &'a Chosen) -> Vec<(&'a Setting, &'a str)> {
     let shown = |setting: &'a Setting| {
         let value = chosen.0.get(&setting.name).or(setting.default.as_ref()).filter(|_| !setting.is_secret());
-        match setting.kind {
-            Kind::Terms(_) => value.map(|_| (setting, "accepted")),
-            Kind::Text(..)
-            | Kind::Password(..)
-            | Kind::Number(_)
-            | Kind::Choice(_)
-            | Kind::Switch
-            | Kind::List(_) => value.map(|value| (setting, value.as_str())),
-        }
+        let is_consent = setting.kind.terms().is_some();
+        value.map(|value| (setting, if is_consent { "accepted" } else { value.as_str() }))
     };
     declared.iter().filter_map(shown).collect()
 }

@@ -9,7 +9,7 @@ use domain::{
     commands::{LIST, Reply, export::Link, password::Secrets, spec::Args},
     game::Game,
     idle::Timers,
-    settings::{self, Change, Kind, Need, Setting},
+    settings::{self, Change, Need, Setting},
     sight,
     vault::Kept,
     words,
@@ -294,15 +294,7 @@ impl SettingView {
             about: setting.about.clone(),
             kind: setting.kind.word().into(),
             allowed: setting.kind.allowed(),
-            url: match &setting.kind {
-                Kind::Terms(url) => Some(url.clone()),
-                Kind::Text(..)
-                | Kind::Password(..)
-                | Kind::Number(_)
-                | Kind::Choice(_)
-                | Kind::Switch
-                | Kind::List(_) => None,
-            },
+            url: setting.kind.terms().map(str::to_owned),
             default: setting.default.as_ref().map(|value| value.as_str().to_owned()),
             required: setting.need == Need::Required,
             until_woken: setting.change == Change::Create,

@@ -6,7 +6,7 @@ use domain::{
     commands::{
         Context, Problem, ProblemKind,
         create::{self, MOST_WORLDS},
-        spec::{Args, GIVEN},
+        spec::{self, Args, GIVEN, Opt},
     },
     driver::Driver,
     settings::{Kind, MOST_ASKED, Need, Setting},
@@ -26,16 +26,6 @@ use crate::chat::discord::{limits, message::respond};
 
 /// What the modal's id begins with.
 const BEGIN: &str = "v1/create/";
-
-/// The options that a modal's id holds after name and game, and whether they are lengths of time.
-const OPTIONS: [(&str, bool); 6] = [
-    ("sleep-after", true),
-    ("join-within", true),
-    ("afk", true),
-    ("longest-run", true),
-    ("storage", false),
-    ("port", false),
-];
 
 /// The longest text that an input of a modal takes.
 const LONGEST_INPUT: u32 = 4000;
@@ -70,16 +60,9 @@ fn asked(game: &domain::game::Game) -> Vec<&Setting> {
 }
 
 fn label(setting: &Setting) -> Component {
-    let (title, remark) = match &setting.kind {
-        Kind::Terms(url) => (format!("Accept: {}", setting.title), url.clone()),
-        Kind::Text(..)
-        | Kind::Password(..)
-        | Kind::Number(_)
-        | Kind::Choice(_)
-        | Kind::Switch
-        | Kind::List(_) => {
-            (setting.title.clone(), setting.about.clone().unwrap_or_else(|| setting.kind.allowed()))
-        }
+    let (title, remark) = match setting.kind.terms() {
+        Some(url) => (format!("Accept: {}", setting.title), url.to_owned()),
+        None => (setting.title.clone(), setting.about.clone().unwrap_or_else(|| setting.kind.allowed())),
     };
     let length = length(&setting.kind);
     #[expect(deprecated, reason = "every field of the record has to be named")]
@@ -114,25 +97,25 @@ fn length(kind: &Kind) -> Option<(u16, u16)> {
 }
 
 fn placeholder(kind: &Kind) -> String {
-    match kind {
-        Kind::Terms(_) => "Type accept, once you have read them and if you do".into(),
-        Kind::Text(..)
-        | Kind::Password(..)
-        | Kind::Number(_)
-        | Kind::Choice(_)
-        | Kind::Switch
-        | Kind::List(_) => kind.allowed(),
+    match kind.terms() {
+        Some(_) => "Type accept, once you have read them and if you do".into(),
+        None => kind.allowed(),
     }
+}
+
+/// Returns the options that a modal's id holds after name and game.
+fn carried() -> impl Iterator<Item = &'static Opt> {
+    create::SPEC.options.iter().filter(|option| !["name", "game"].contains(&option.name))
 }
 
 /// Returns the modal's id: `v1/create/NAME/GAME/` and the options, lengths in seconds, empty where they were left out.
 fn custom_id(name: &WorldName, game: &GameId, args: &Args) -> Result<String, Problem> {
     let mut id = format!("{BEGIN}{name}/{game}");
-    for (option, is_length) in OPTIONS {
-        let text = args.text(option).unwrap_or_default();
+    for option in carried() {
+        let text = args.text(option.name).unwrap_or_default();
         let seconds = words::parse_length(text).map(|length| length.as_secs().to_string());
         // What cannot be read is refused with the rest, once it is sent.
-        let text = seconds.filter(|_| is_length).unwrap_or_else(|| text.to_owned());
+        let text = seconds.filter(|_| option.kind == spec::Kind::Length).unwrap_or_else(|| text.to_owned());
         id = format!("{id}/{text}");
     }
     if limits::length(&id) > limits::CUSTOM_ID {
@@ -145,18 +128,23 @@ fn custom_id(name: &WorldName, game: &GameId, args: &Args) -> Result<String, Pro
 
 /// Returns the command that a modal sent, with what was typed into it; nothing if it is no such modal.
 pub(super) fn sent(custom_id: &str, fields: &Args) -> Option<(&'static str, Args)> {
-    let parts: Vec<_> = custom_id.strip_prefix(BEGIN)?.splitn(OPTIONS.len() + 3, '/').collect();
+    let carried: Vec<_> = carried().collect();
+    let parts: Vec<_> = custom_id.strip_prefix(BEGIN)?.splitn(carried.len() + 3, '/').collect();
     let [name, game, options @ ..] = parts.as_slice() else { return None };
-    if options.len() != OPTIONS.len() {
+    if options.len() != carried.len() {
         return None;
     }
     let typed = fields.0.iter().filter(|(id, _)| id.starts_with(GIVEN));
     let mut args: Args = Args(typed.map(|(id, text)| (id.clone(), text.trim().to_owned())).collect());
     args.0.extend([("name", name), ("game", game)].map(|(key, text)| (key.to_owned(), (*text).to_owned())));
-    for ((option, is_length), text) in OPTIONS.iter().zip(options).filter(|(_, text)| !text.is_empty()) {
+    for (option, text) in carried.iter().zip(options).filter(|(_, text)| !text.is_empty()) {
         let is_number = text.bytes().all(|b| b.is_ascii_digit());
-        let text = if *is_length && is_number { format!("{text}s") } else { (*text).to_owned() };
-        args.0.insert((*option).to_owned(), text);
+        let text = if option.kind == spec::Kind::Length && is_number {
+            format!("{text}s")
+        } else {
+            (*text).to_owned()
+        };
+        args.0.insert(option.name.to_owned(), text);
     }
     Some((create::SPEC.path, args))
 }
@@ -164,7 +152,6 @@ pub(super) fn sent(custom_id: &str, fields: &Args) -> Option<(&'static str, Args
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn what_was_given_comes_back_from_a_modal_with_what_was_typed() {
@@ -197,13 +184,6 @@ mod tests {
                 "storage=archive",
             ]
         );
-    }
-
-    #[test]
-    fn a_modal_forgets_no_option_of_the_command() {
-        let all = create::SPEC.options.iter().map(|option| option.name);
-        let others: BTreeSet<_> = all.filter(|name| !["name", "game"].contains(name)).collect();
-        assert_eq!(OPTIONS.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>(), others);
     }
 
     #[test]
