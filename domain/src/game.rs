@@ -48,6 +48,18 @@ pub enum Signal {
     Quit,
 }
 
+impl Signal {
+    /// Returns its name in entries, Dockerfiles and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int => "SIGINT",
+            Self::Term => "SIGTERM",
+            Self::Hup => "SIGHUP",
+            Self::Quit => "SIGQUIT",
+        }
+    }
+}
+
 /// How the server is stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {

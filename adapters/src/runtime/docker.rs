@@ -321,13 +321,13 @@ impl Inner {
             return task_dir::noted_end(&dir).map(Seen::Gone).ok_or(elsewhere);
         }
         let watchdog = self.state(task, Role::Watchdog).await?;
-        let game = self.state(task, Role::Game).await?;
-        let (watchdog_life, game_life) = (watchdog.as_ref().map(life), game.as_ref().map(life));
+        let watchdog_life = watchdog.as_ref().map(life);
         let is_unmade = watchdog_life == Some(Life::Made) && self.was_up(task);
         if matches!(watchdog_life, Some(Life::Made | Life::Runs)) && !is_unmade {
             return Ok(Seen::There);
         }
-        if game_life == Some(Life::Runs) {
+        let game = self.state(task, Role::Game).await?;
+        if game.as_ref().map(life) == Some(Life::Runs) {
             // The kernel ends it with its watchdog; an engine may still be at it, or share process ids otherwise.
             self.signal(&self.name(task, Role::Game), "SIGKILL").await?;
             return Ok(Seen::There);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::game::{Game, Protocol, Signal};
+use domain::game::{Game, Protocol};
 
 use super::step::Step;
 
@@ -35,7 +35,7 @@ pub(super) fn check(text: &str, game: &Game) -> Vec<Step> {
     .collect();
     steps.extend(secrets(&all));
     if steps.is_empty() {
-        let saw = format!("{}, user {GAME_USER}, {}", signal_name(game.stop.signal), port_names(game));
+        let saw = format!("{}, user {GAME_USER}, {}", game.stop.signal.name(), port_names(game));
         steps.push(Step::ok(NAME, saw));
     }
     steps
@@ -98,7 +98,7 @@ fn resolved(base: &str, all: &[Instruction]) -> String {
 }
 
 fn stop_signal(image: &[Instruction], game: &Game) -> Option<Step> {
-    let wanted = signal_name(game.stop.signal);
+    let wanted = game.stop.signal.name();
     let change = format!("STOPSIGNAL {wanted}, as the entry's stop.signal");
     match last(image, "STOPSIGNAL") {
         Some(said) if said == wanted => None,
@@ -180,16 +180,6 @@ fn secrets(all: &[Instruction]) -> Option<Step> {
     let secret = all.iter().filter(is_setting).flat_map(names).find(is_secret)?;
     let change = "read it when the server starts, from a file in $WORLD or a setting of the entry";
     Some(Step::fail(NAME, format!("{secret} is in the image, for everybody who pulls it"), change))
-}
-
-/// Returns the name of a signal, as a Dockerfile has it.
-pub(super) fn signal_name(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Int => "SIGINT",
-        Signal::Term => "SIGTERM",
-        Signal::Hup => "SIGHUP",
-        Signal::Quit => "SIGQUIT",
-    }
 }
 
 /// Returns the game's ports as `EXPOSE` has them.

@@ -19,7 +19,6 @@ use domain::{
 use watchdog::save;
 
 use super::{
-    dockerfile::signal_name,
     kept::{self, Written},
     place::{LOOK_EVERY, Place},
     processes::{self, Process, Response},
@@ -229,7 +228,7 @@ impl Life<'_> {
 
     /// Says whether the game ended as it was told to, and how long that took.
     fn stopped(&self, name: &'static str, world: &WorldView, response: Option<(String, Response)>) -> Step {
-        let signal = signal_name(self.game.stop.signal);
+        let signal = self.game.stop.signal.name();
         let left: Vec<Process> = self.place.game();
         if let Some(process) = left.first() {
             let change = "every process must end with the server, and stay in its group";

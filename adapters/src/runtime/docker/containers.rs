@@ -10,10 +10,7 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding, PortMap,
     RestartPolicy, RestartPolicyNameEnum,
 };
-use domain::{
-    game::{Game, Signal},
-    world::WorldId,
-};
+use domain::{game::Game, world::WorldId};
 
 use super::engine::Engine;
 use crate::task_env::{TaskEnv, container_vars};
@@ -117,7 +114,7 @@ impl Parts<'_> {
             image: Some(image.into()),
             user: Some(format!("{user}:{group}")),
             env: Some(vars.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
-            stop_signal: Some(signal(game.stop.signal).into()),
+            stop_signal: Some(game.stop.signal.name().into()),
             host_config: Some(HostConfig {
                 network_mode: Some(format!("container:{watchdog}")),
                 pid_mode: Some(format!("container:{watchdog}")),
@@ -216,14 +213,5 @@ fn mount(from: &Path, to: &str, access: Access) -> Mount {
         target: Some(to.to_owned()),
         read_only: Some(access == Access::Read),
         ..Mount::default()
-    }
-}
-
-fn signal(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Int => "SIGINT",
-        Signal::Term => "SIGTERM",
-        Signal::Hup => "SIGHUP",
-        Signal::Quit => "SIGQUIT",
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use bollard::{
     body_full,
     errors::Error,
-    models::ErrorDetail,
+    models::{ErrorDetail, ImageInspect},
     query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions},
 };
 use domain::ports::Unavailable;
@@ -102,9 +102,14 @@ impl Recipe<'_> {
 impl Engine {
     /// Tells whether the image is there.
     pub async fn has(&self, image: &str) -> Result<bool, Unavailable> {
-        match self.docker.inspect_image(image).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_status(&error, 404) => Ok(false),
+        Ok(self.image(image).await?.is_some())
+    }
+
+    /// Looks for an image.
+    async fn image(&self, name: &str) -> Result<Option<ImageInspect>, Unavailable> {
+        match self.docker.inspect_image(name).await {
+            Ok(image) => Ok(Some(image)),
+            Err(error) if is_status(&error, 404) => Ok(None),
             Err(error) => Err(failed("look for an image", &error)),
         }
     }
@@ -116,11 +121,11 @@ impl Engine {
         tag: &str,
         progress: Progress<'_>,
     ) -> Result<Made, ImageError> {
-        if self.is_made_of(tag, recipe).await? {
+        let (found, digest) = (self.image(tag).await?, recipe.digest());
+        if found.as_ref().is_some_and(|image| is_of(image, &digest)) {
             return Ok(Made::Before);
         }
-        let before = self.docker.inspect_image(tag).await.ok().and_then(|image| image.id);
-        let digest = recipe.digest();
+        let before = found.and_then(|image| image.id);
         let options = BuildImageOptionsBuilder::new()
             .dockerfile("Dockerfile")
             .t(tag)
@@ -171,15 +176,15 @@ impl Engine {
 
     /// Tells whether the image is there and was made of the same.
     pub async fn is_made_of(&self, tag: &str, recipe: &Recipe<'_>) -> Result<bool, Unavailable> {
-        match self.docker.inspect_image(tag).await {
-            Ok(image) => {
-                let labels = image.config.and_then(|config| config.labels).unwrap_or_default();
-                Ok(labels.get(CONTEXT_LABEL) == Some(&recipe.digest()))
-            }
-            Err(error) if is_status(&error, 404) => Ok(false),
-            Err(error) => Err(failed("look for an image", &error)),
-        }
+        let found = self.image(tag).await?;
+        Ok(found.is_some_and(|image| is_of(&image, &recipe.digest())))
     }
+}
+
+/// Tells whether the image was made of what has this digest.
+fn is_of(image: &ImageInspect, digest: &str) -> bool {
+    let labels = image.config.as_ref().and_then(|config| config.labels.as_ref());
+    labels.and_then(|labels| labels.get(CONTEXT_LABEL)).is_some_and(|label| label == digest)
 }
 
 /// Something that an engine says while it makes or pulls an image.
