@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -39,7 +40,7 @@ pub struct Dormouse<'a> {
     scratch: TempDir,
     /// Where it keeps everything.
     pub data: PathBuf,
-    up: Option<Child>,
+    up: Mutex<Option<Child>>,
     /// How it runs tasks.
     pub runtime: &'static str,
     /// More arguments of `dormouse up`.
@@ -62,7 +63,7 @@ pub struct Done {
 impl<'a> Dormouse<'a> {
     /// Starts a control plane in `ns` and waits until it answers.
     pub fn up(ns: &'a Namespace) -> Result<Self> {
-        let mut dormouse = Self::prepare(ns)?;
+        let dormouse = Self::prepare(ns)?;
         dormouse.start()?;
         Ok(dormouse)
     }
@@ -74,15 +75,15 @@ impl<'a> Dormouse<'a> {
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
         let data = scratch.path().join("data");
         let (arguments, wrapper) = (Vec::new(), Vec::new());
-        Ok(Self { ns, scratch, data, up: None, runtime: "process", arguments, wrapper })
+        Ok(Self { ns, scratch, data, up: Mutex::default(), runtime: "process", arguments, wrapper })
     }
 
     /// Starts the control plane and waits until it answers.
-    pub fn start(&mut self) -> Result<()> {
+    pub fn start(&self) -> Result<()> {
         self.spawn()?;
         let begun = Instant::now();
         while self.json(&["world", "list"]).is_err() {
-            if let Some(status) = self.up.as_mut().map(Child::try_wait).transpose()?.flatten() {
+            if let Some(status) = self.control().as_mut().map(Child::try_wait).transpose()?.flatten() {
                 bail!("the control plane ended ({status}): {}", self.log());
             }
             ensure!(begun.elapsed() < UP_LIMIT, "the control plane does not answer: {}", self.log());
@@ -92,26 +93,26 @@ impl<'a> Dormouse<'a> {
     }
 
     /// Starts the control plane and does not wait.
-    pub fn spawn(&mut self) -> Result<()> {
+    pub fn spawn(&self) -> Result<()> {
         let log = || File::options().create(true).append(true).open(self.log_path());
         let mut command = self.ns_command();
         command.args(["up", "--runtime", self.runtime, "--game-host", &self.ns.address.to_string()]);
         command.arg("--data").arg(&self.data);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(log()?).stderr(log()?);
-        self.up = Some(command.spawn().context("starting dormouse up")?);
+        *self.control() = Some(command.spawn().context("starting dormouse up")?);
         Ok(())
     }
 
     /// Waits for the control plane to end by itself and returns its exit code and what it printed.
-    pub fn wait_for_end(&mut self) -> Result<(i32, String)> {
-        let mut up = self.up.take().context("not started")?;
+    pub fn wait_for_end(&self) -> Result<(i32, String)> {
+        let mut up = self.control().take().context("not started")?;
         let status = up.wait()?;
         Ok((status.code().unwrap_or(-1), self.log()))
     }
 
     /// Kills the control plane, and nothing else.
-    pub fn kill_control(&mut self) -> Result<()> {
-        if let Some(mut up) = self.up.take() {
+    pub fn kill_control(&self) -> Result<()> {
+        if let Some(mut up) = self.control().take() {
             up.kill()?;
             up.wait()?;
         }
@@ -119,12 +120,21 @@ impl<'a> Dormouse<'a> {
     }
 
     /// Ends the control plane as Ctrl-C does.
-    pub fn end_control(&mut self) -> Result<()> {
-        if let Some(mut up) = self.up.take() {
+    pub fn end_control(&self) -> Result<()> {
+        if let Some(mut up) = self.control().take() {
             kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGTERM)?;
             up.wait()?;
         }
         Ok(())
+    }
+
+    /// Returns the control plane's process, if it was started and neither ended nor killed by us.
+    pub fn control_pid(&self) -> Option<Pid> {
+        self.control().as_ref().map(|up| Pid::from_raw(up.id().cast_signed()))
+    }
+
+    fn control(&self) -> MutexGuard<'_, Option<Child>> {
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns what the control plane has printed.

@@ -78,7 +78,7 @@ impl Machine {
 
     /// Starts a control plane that uses the engine, and waits until it answers.
     pub fn dormouse_up(&self) -> Result<Dormouse<'_>> {
-        let mut dormouse = self.dormouse()?;
+        let dormouse = self.dormouse()?;
         dormouse.start().with_context(|| self.logs())?;
         Ok(dormouse)
     }

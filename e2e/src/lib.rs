@@ -18,3 +18,7 @@ pub mod pod;
 pub mod engine;
 
 pub mod seeing;
+
+pub mod onlooker;
+
+pub mod soak;

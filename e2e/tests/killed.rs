@@ -2,7 +2,6 @@
 //! process left behind, and the next start works.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fmt,
     fs::{self, File},
     io::Cursor,
@@ -11,7 +10,7 @@ use std::{
     process::{Child, Output, Stdio},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -22,6 +21,7 @@ use e2e::{
     clients::LuantiClient,
     dormouse::{Dormouse, players},
     netns::Lab,
+    onlooker::{Onlooker, Process, processes},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -54,9 +54,6 @@ const SOON: Duration = s(20);
 
 /// Between two looks at what changes within milliseconds.
 const GLANCE: Duration = Duration::from_millis(2);
-
-/// Between two looks of the onlooker.
-const SAMPLE_EVERY: Duration = Duration::from_millis(15);
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -134,7 +131,7 @@ fn two_starts_at_the_same_instant_make_one_launch() -> Result<()> {
     let lab = Lab::new("instant", 0)?;
     let dormouse = Dormouse::up(lab.server())?;
     dormouse.create(WORLD, "luanti", [600, 600, 10, 3600])?;
-    let onlooker = Onlooker::default();
+    let onlooker = Onlooker::of(SERVER);
     onlooker.watching(&dormouse.data, || {
         for generation in 1..=3 {
             let starts =
@@ -166,7 +163,7 @@ fn a_start_while_it_stops_is_queued_and_happens() -> Result<()> {
     dormouse.create(WORLD, "luanti", [600, 600, 10, 3600])?;
     dormouse.ok(&["world", "start", WORLD, "--wait"])?;
     let id = id(&dormouse)?;
-    let onlooker = Onlooker::default();
+    let onlooker = Onlooker::of(SERVER);
     onlooker.watching(&dormouse.data, || {
         let moments = [Moment::After(0), Moment::SAVING, Moment::ARCHIVING, Moment::UPLOADING];
         for (moment, generation) in moments.into_iter().zip(1..) {
@@ -338,7 +335,7 @@ fn survive(name: &str, cases: &[Case]) -> Result<()> {
 fn play(lab: &str, cases: &[Case], next: &AtomicUsize) -> Result<()> {
     let lab = Lab::new(lab, 1)?;
     let mut dormouse = Dormouse::up(lab.server())?;
-    let (onlooker, data) = (Onlooker::default(), dormouse.data.clone());
+    let (onlooker, data) = (Onlooker::of(SERVER), dormouse.data.clone());
     onlooker.watching(&data, || {
         let mut old = None;
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -602,110 +599,6 @@ impl<'a, 'lab> Round<'a, 'lab> {
     fn processes(&self) -> Vec<Process> {
         processes(&self.dormouse.data).into_iter().filter(|p| p.world == self.id).collect()
     }
-}
-
-/// A live process that works in a world's files or in the directory of one of its tasks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Process {
-    pid: Pid,
-    /// When it began, in ticks of the kernel: no two processes of one id share it.
-    begun: String,
-    group: String,
-    name: String,
-    cwd: PathBuf,
-    world: String,
-}
-
-/// Returns the live processes below `data`.
-fn processes(data: &Path) -> Vec<Process> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| process(data, entry.file_name().to_str()?.parse().ok()?)).collect()
-}
-
-/// Reads a process; nothing if it has ended or works elsewhere.
-fn process(data: &Path, pid: i32) -> Option<Process> {
-    let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-    let mut way = cwd.strip_prefix(data).ok()?.iter().map(|part| part.to_string_lossy());
-    let world = match (way.next()?.as_ref(), way.next()?) {
-        ("worlds", world) => world.into_owned(),
-        ("tasks", task) => task.rsplit_once('.')?.0.to_owned(),
-        _ => return None,
-    };
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold spaces and parentheses; the fields begin after the last one.
-    let (name, fields) = stat.split_once(" (")?.1.rsplit_once(") ")?;
-    let fields: Vec<_> = fields.split(' ').collect();
-    let (group, begun) = (fields.get(2)?.to_string(), fields.get(19)?.to_string());
-    let is_live = !matches!(fields[0], "Z" | "X");
-    is_live.then(|| Process { pid: Pid::from_raw(pid), begun, group, name: name.to_owned(), cwd, world })
-}
-
-/// Looks all the time at who works on worlds, and remembers what must never be.
-#[derive(Default)]
-struct Onlooker {
-    is_over: AtomicBool,
-    samples: AtomicUsize,
-    complaints: Mutex<Vec<String>>,
-}
-
-impl Onlooker {
-    /// Does `act` while somebody looks at the worlds below `data`.
-    fn watching<T>(&self, data: &Path, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !self.is_over.load(Ordering::Relaxed) {
-                    self.look(data);
-                    thread::sleep(SAMPLE_EVERY);
-                }
-            });
-            let _over = SetOnDrop(&self.is_over);
-            act()
-        })
-    }
-
-    fn look(&self, data: &Path) {
-        let mut worlds: BTreeMap<String, Vec<Process>> = BTreeMap::new();
-        for process in processes(data) {
-            worlds.entry(process.world.clone()).or_default().push(process);
-        }
-        for processes in worlds.into_values().filter(|processes| is_wrong(processes)) {
-            // A look takes its time. Who is still there after it was there while the others were seen.
-            let still = processes
-                .into_iter()
-                .filter(|p| process(data, p.pid.as_raw()).is_some_and(|now| now.begun == p.begun));
-            let still: Vec<_> = still.collect();
-            if is_wrong(&still) {
-                self.complaints.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{still:?}"));
-            }
-        }
-        self.samples.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn samples(&self) -> usize {
-        self.samples.load(Ordering::Relaxed)
-    }
-
-    /// Fails if anything was seen that must never be.
-    fn verdict(&self) -> Result<()> {
-        let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        ensure!(complaints.is_empty(), "two tasks or two games on one world:\n{}", complaints.join("\n"));
-        Ok(())
-    }
-}
-
-/// Sets a flag however a function is left: somebody waits for it.
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Tells whether processes of one world are of two tasks, or two of them are games.
-fn is_wrong(processes: &[Process]) -> bool {
-    let tasks: BTreeSet<_> = processes.iter().map(|p| &p.group).collect();
-    tasks.len() > 1 || processes.iter().filter(|p| p.name == SERVER).count() > 1
 }
 
 fn id(dormouse: &Dormouse<'_>) -> Result<String> {
