@@ -7,7 +7,7 @@ use std::{
     io::Cursor,
     net::IpAddr,
     path::{Path, PathBuf},
-    process::{Child, Output, Stdio},
+    process::{Child, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use e2e::{
     clients::LuantiClient,
-    dormouse::{Dormouse, players},
+    dormouse::{Dormouse, finish, players},
     netns::Lab,
     onlooker::{Onlooker, Process, processes},
 };
@@ -676,19 +676,6 @@ fn spawn(dormouse: &Dormouse<'_>, arguments: &[&str]) -> Result<Child> {
     let mut command = dormouse.ns_command();
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().context("starting dormouse")
-}
-
-/// Waits for the end of a process that prints little; kills it when it takes too long.
-fn finish(mut child: Child, limit: Duration) -> Result<Output> {
-    let begun = Instant::now();
-    while child.try_wait()?.is_none() {
-        if begun.elapsed() > limit {
-            child.kill()?;
-            bail!("it does not end: {:?}", child.wait_with_output()?);
-        }
-        thread::sleep(GLANCE);
-    }
-    Ok(child.wait_with_output()?)
 }
 
 /// Looks until there is what is looked for.
