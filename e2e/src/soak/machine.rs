@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::AtomicU64,
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +22,8 @@ use crate::{
 use disk::Disk;
 
 mod disk;
+
+mod game;
 
 mod weather;
 
@@ -43,9 +45,9 @@ const PRESS_EVERY: Duration = Duration::from_secs(1);
 pub(super) fn play(field: &Field<'_>, name: &str, n: u32, seed: u64) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
     let lab = Lab::new(&format!("soak{n}"), WORLDS as usize * PLAYERS)?;
-    let machine = Machine::new(field, name, &lab)?;
+    let machine = Machine::new(field, name, n, &lab)?;
     machine.dormouse.start()?;
-    let onlooker = Onlooker::of(ledger::SERVER);
+    let onlooker = Onlooker::of(game::SERVERS);
     onlooker.watching(&machine.dormouse.data, || {
         thread::scope(|scope| {
             let (machine, seed) = (&machine, rng.u64(..));
@@ -59,7 +61,6 @@ pub(super) fn play(field: &Field<'_>, name: &str, n: u32, seed: u64) -> Result<(
                     field.found(name, "a world's thread broke down");
                 }
             }
-            machine.is_left.store(true, Ordering::SeqCst);
         });
         field.tally.add("looks for two writers", onlooker.samples() as u64);
         onlooker.verdict()
@@ -70,6 +71,8 @@ pub(super) fn play(field: &Field<'_>, name: &str, n: u32, seed: u64) -> Result<(
 struct Machine<'a> {
     field: &'a Field<'a>,
     name: &'a str,
+    /// Which machine it is.
+    n: u32,
     lab: &'a Lab,
     dormouse: Dormouse<'a>,
     disk: Disk,
@@ -77,13 +80,11 @@ struct Machine<'a> {
     clock: PathBuf,
     /// How many gusts there were: who sees the same number before and after had calm weather.
     gusts: AtomicU64,
-    /// All worlds have had their last round.
-    is_left: AtomicBool,
     _scratch: TempDir,
 }
 
 impl<'a> Machine<'a> {
-    fn new(field: &'a Field<'a>, name: &'a str, lab: &'a Lab) -> Result<Self> {
+    fn new(field: &'a Field<'a>, name: &'a str, n: u32, lab: &'a Lab) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let path = |name: &str| scratch.path().join(name);
         fs::create_dir(path("games"))?;
@@ -94,8 +95,8 @@ impl<'a> Machine<'a> {
         dormouse.data = disk.at().join("data");
         dormouse.arguments = vec!["--games".into(), path("games").display().to_string()];
         dormouse.wrapper = weather::with_clock(&clock)?;
-        let (gusts, is_left) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { field, name, lab, dormouse, disk, clock, gusts, is_left, _scratch: scratch })
+        let gusts = AtomicU64::new(0);
+        Ok(Self { field, name, n, lab, dormouse, disk, clock, gusts, _scratch: scratch })
     }
 
     /// Runs a command of `dormouse`'s again and again until it is done, as a person does while nobody answers.

@@ -21,9 +21,9 @@ const FAR: i64 = 30 * 60;
 /// How often somebody who waits looks whether it is over.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Lets one gust follow the other while rounds are begun, and then until all worlds were left nothing else.
+/// Lets one gust follow the other while rounds are begun.
 pub(super) fn blow(machine: &Machine<'_>, mut rng: Rng) {
-    while machine.field.pause(Duration::from_millis(rng.u64(3_000..25_000))) && !is_left(machine) {
+    while machine.field.pause(Duration::from_millis(rng.u64(3_000..25_000))) {
         machine.gusts.fetch_add(1, Ordering::SeqCst);
         let gust = Gust::draw(&mut rng);
         if let Err(error) = gust.blow(machine, &mut rng) {
@@ -31,10 +31,6 @@ pub(super) fn blow(machine: &Machine<'_>, mut rng: Rng) {
         }
         machine.gusts.fetch_add(1, Ordering::SeqCst);
     }
-}
-
-fn is_left(machine: &Machine<'_>) -> bool {
-    machine.is_left.load(Ordering::SeqCst)
 }
 
 /// Something that goes wrong, and is put right again.

@@ -2,13 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -20,9 +17,9 @@ use serde_json::Value;
 
 use super::{
     Machine, PLAYERS,
+    game::{Game, Ledger, Luanti, Open, Source},
     weather::{frozen, seconds},
 };
-use crate::soak::ledger::{self, Book, Player};
 
 /// Its timers, in seconds: for the first player, after the last one, to warn, at most.
 const TIMERS: [u32; 4] = [40, 8, 3, 12 * 60 * 60];
@@ -64,7 +61,7 @@ struct World<'a> {
     id: String,
     /// The first of its players' machines.
     players: usize,
-    book: Arc<Book>,
+    game: Box<dyn Game>,
     /// What each archive held when it was seen first.
     archives: BTreeMap<String, Vec<String>>,
     round: u32,
@@ -75,8 +72,11 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn create(machine: &'a Machine<'a>, i: u32, name: String, rng: Rng) -> Result<Self> {
+        // A real one among many that are quick.
+        let is_real = machine.n == 0 && i == 0;
+        let game: Box<dyn Game> = if is_real { Box::<Luanti>::default() } else { Box::<Ledger>::default() };
         let begun = Instant::now();
-        while let Err(error) = machine.dormouse.create(&name, ledger::GAME, TIMERS) {
+        while let Err(error) = machine.dormouse.create(&name, game.name(), TIMERS) {
             // Who heard no answer finds that it is made.
             if machine.dormouse.world(&name).is_ok() {
                 break;
@@ -91,7 +91,7 @@ impl<'a> World<'a> {
             name,
             id,
             players: i as usize * PLAYERS,
-            book: Arc::default(),
+            game,
             archives: BTreeMap::new(),
             round: 0,
             is_struck: AtomicBool::new(false),
@@ -121,7 +121,7 @@ impl<'a> World<'a> {
         let begun = Instant::now();
         let gusts = self.machine.gusts.load(Ordering::SeqCst);
         let before = self.status()?["generation"].as_u64().context("no generation")?;
-        let promised = self.book.promised();
+        let promised = self.game.promised();
         self.is_struck.store(false, Ordering::SeqCst);
         let world = &*self;
         let ended = thread::scope(|scope| -> Result<End> {
@@ -155,7 +155,7 @@ impl<'a> World<'a> {
         if ended == End::NeverAwake {
             self.machine.field.tally.add("wakes that came to nothing", 1);
         }
-        let deposits = self.book.promised().saturating_sub(promised);
+        let deposits = self.game.promised().saturating_sub(promised);
         self.machine.field.tally.add("deposits", deposits as u64);
         let took = begun.elapsed();
         let told = format!("round {}: {plan}: {deposits} deposits, {outcome} ({took:.0?})", self.round);
@@ -183,14 +183,12 @@ impl<'a> World<'a> {
         Ok(Some(world).filter(|world| world["state"] == "awake"))
     }
 
-    fn join(&self, awake: &Value, plan: &Plan) -> Result<Vec<Player>> {
+    fn join(&self, awake: &Value, plan: &Plan) -> Result<Vec<Box<dyn Send>>> {
         let port = awake["address"].as_str().and_then(|address| address.rsplit_once(':')?.1.parse().ok());
         let server = SocketAddr::from((self.machine.lab.server().address, port.context("no address")?));
-        let join = |i| {
-            let name = format!("r{}p{i}", self.round);
-            Player::join(self.machine.lab.client(self.players + i), server, &name, &self.book)
-        };
-        (0..plan.players).map(join).collect()
+        let generation = awake["generation"].as_u64().context("no generation")?;
+        let machines: Vec<_> = (0..plan.players).map(|i| self.machine.lab.client(self.players + i)).collect();
+        self.game.join(&machines, &Open { server, generation, log: &self.log(generation) })
     }
 
     /// Lets them play, and sees that nobody is thrown out.
@@ -202,7 +200,7 @@ impl<'a> World<'a> {
             self.machine.field.tally.add("backups while awake", 1);
         }
         thread::sleep(plan.time / 2);
-        let begun = Instant::now();
+        let (begun, generation) = (Instant::now(), awake["generation"].as_u64().context("no generation")?);
         while !self.is_struck.load(Ordering::SeqCst) {
             let now = self.status()?;
             // A blow may have fallen while it was asked.
@@ -211,7 +209,8 @@ impl<'a> World<'a> {
             }
             let is_on = now["state"] == "awake" && now["generation"] == awake["generation"];
             ensure!(is_on || plan.players == 0, "its players were thrown out: {now:#}");
-            if plan.players == 0 || self.book.silent_for().is_some_and(|time| time < Duration::from_secs(3)) {
+            let printed = || fs::read_to_string(self.log(generation)).unwrap_or_default();
+            if plan.players == 0 || self.game.is_heard(&printed()) {
                 return Ok(());
             }
             ensure!(begun.elapsed() < SILENCE_LIMIT, "its players get no answer any more: {now:#}");
@@ -271,15 +270,15 @@ impl<'a> World<'a> {
         let outcome = asleep["last"]["outcome"].as_str().unwrap_or_default().to_owned();
         let files = self.files();
         let has_files = files.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-        let kept = if has_files { Some(ledger::read(&files)?) } else { None };
+        let kept = if has_files { Some(self.game.read(&files)?) } else { None };
         if let Some(kept) = &kept {
-            self.book.check(kept).context("in its directory")?;
+            self.game.check(kept, Source::Files(&files)).context("in its directory")?;
         }
         self.look_at_archives()?;
-        let newest = asleep["archive"]["id"].as_str().map(str::to_owned);
+        let newest = asleep["archive"]["id"].as_str().unwrap_or_default();
         let is_archived = asleep["archive"]["generation"].as_u64() == Some(generation);
         ensure!(is_archived || !outcome.starts_with("saved and archived"), "it is not archived: {asleep:#}");
-        let archived = newest.and_then(|newest| self.archives.get(&newest));
+        let archived = self.archives.get(newest);
         match (&kept, archived) {
             (Some(kept), Some(archived)) if is_archived => {
                 ensure!(
@@ -289,8 +288,13 @@ impl<'a> World<'a> {
                     kept.len()
                 );
             }
-            (None, Some(archived)) => self.book.check(archived).context("in the archive that it lives in")?,
-            (None, None) => ensure!(self.book.promised() == 0, "it is nowhere: {asleep:#}"),
+            (None, Some(archived)) => {
+                let path = self.archive(newest);
+                self.game
+                    .check(archived, Source::Archive(&path))
+                    .context("in the archive that it lives in")?;
+            }
+            (None, None) => ensure!(self.game.promised() == 0, "it is nowhere: {asleep:#}"),
             (Some(_), _) => {}
         }
         Ok(outcome)
@@ -306,7 +310,7 @@ impl<'a> World<'a> {
                 ensure!(path.exists(), "the archive {id} is gone");
                 continue;
             }
-            let lines = ledger::read_archive(&path).with_context(|| format!("the archive {id}"))?;
+            let lines = self.game.read_archive(&path).with_context(|| format!("the archive {id}"))?;
             self.archives.insert(id.to_owned(), lines);
             self.machine.field.tally.add("archives read", 1);
         }
@@ -344,8 +348,8 @@ impl<'a> World<'a> {
         let is_well = asleep["last"]["is_well"] == true;
         let lives_here = files.read_dir().is_ok_and(|mut entries| entries.next().is_some());
         // One that was killed in the middle left the one or the other.
-        if is_well || (lives_here && ledger::read(&files)? == wanted && self.book.check(&wanted).is_err()) {
-            self.book.rewind(&wanted);
+        if is_well || (lives_here && self.game.read(&files)? == wanted) {
+            self.game.rewind(&wanted);
             self.machine.field.tally.add("restores", 1);
         }
         self.machine.field.story(&self.place, &format!("restored {id}: {}", asleep["last"]["outcome"]));
@@ -403,7 +407,12 @@ impl<'a> World<'a> {
 
     /// Tells whether its last game would not hear its stop signal.
     fn is_deaf(&self) -> bool {
-        self.machine.dormouse.game_log(&self.name).is_ok_and(|log| log.contains("deaf"))
+        self.machine.dormouse.game_log(&self.name).is_ok_and(|log| log.contains("lines, deaf"))
+    }
+
+    /// Returns where the game prints in a launch.
+    fn log(&self, generation: u64) -> PathBuf {
+        self.machine.dormouse.data.join("tasks").join(format!("{}.{generation}", self.id)).join("game.log")
     }
 
     fn files(&self) -> PathBuf {
@@ -439,13 +448,14 @@ struct Plan {
 impl Plan {
     fn draw(rng: &mut Rng) -> Self {
         let players = if rng.u8(..10) == 0 { 0 } else { rng.usize(1..=PLAYERS) };
+        let time = seconds(rng, 2, 30);
         Self {
             is_pressed_twice: rng.u8(..4) == 0,
             players,
-            time: seconds(rng, 2, 30),
+            time,
             is_backed_up: rng.u8(..6) == 0,
             is_stopped: rng.bool(),
-            blow: (rng.u8(..3) > 0).then(|| Blow::draw(rng)),
+            blow: (rng.u8(..3) > 0).then(|| Blow::draw(rng, time)),
         }
     }
 
@@ -476,15 +486,18 @@ struct Blow {
 }
 
 impl Blow {
-    fn draw(rng: &mut Rng) -> Self {
+    fn draw(rng: &mut Rng, played: Duration) -> Self {
         let victim = [Victim::Watchdog, Victim::Game, Victim::Both][rng.usize(..3)];
         let moment = [Moment::Waking, Moment::Playing, Moment::Stopping][rng.usize(..3)];
-        let longest = if moment == Moment::Playing { 25_000 } else { 1_500 };
+        let longest = match moment {
+            Moment::Playing => played,
+            Moment::Waking | Moment::Stopping => Duration::from_millis(1_500),
+        };
         let frozen = (rng.u8(..3) == 0).then(|| match victim {
             Victim::Watchdog => frozen(rng),
             Victim::Game | Victim::Both => seconds(rng, 1, 20),
         });
-        Self { victim, moment, after: Duration::from_millis(rng.u64(..longest)), frozen }
+        Self { victim, moment, after: longest.mul_f64(rng.f64()), frozen }
     }
 
     fn what(self) -> &'static str {
