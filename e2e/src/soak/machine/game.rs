@@ -50,6 +50,8 @@ pub(super) trait Game: Sync {
 /// A world that players can join.
 pub(super) struct Open<'a> {
     pub(super) server: SocketAddr,
+    /// Its id.
+    pub(super) world: &'a str,
     /// The launch.
     pub(super) generation: u64,
     /// Where the game prints.
@@ -75,7 +77,7 @@ impl Game for Ledger {
     fn join(&self, machines: &[&Namespace], to: &Open<'_>) -> Result<Vec<Box<dyn Send>>> {
         let join = |(i, machine): (usize, &&Namespace)| -> Result<Box<dyn Send>> {
             let name = format!("g{}p{i}", to.generation);
-            Ok(Box::new(Player::join(machine, to.server, &name, &self.0)?))
+            Ok(Box::new(Player::join(machine, to.server, to.world, &name, &self.0)?))
         };
         machines.iter().enumerate().map(join).collect()
     }

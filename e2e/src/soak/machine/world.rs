@@ -188,7 +188,7 @@ impl<'a> World<'a> {
         let server = SocketAddr::from((self.machine.lab.server().address, port.context("no address")?));
         let generation = awake["generation"].as_u64().context("no generation")?;
         let machines: Vec<_> = (0..plan.players).map(|i| self.machine.lab.client(self.players + i)).collect();
-        self.game.join(&machines, &Open { server, generation, log: &self.log(generation) })
+        self.game.join(&machines, &Open { server, world: &self.id, generation, log: &self.log(generation) })
     }
 
     /// Lets them play, and sees that nobody is thrown out.
@@ -276,11 +276,11 @@ impl<'a> World<'a> {
         }
         self.look_at_archives()?;
         let newest = asleep["archive"]["id"].as_str().unwrap_or_default();
-        let is_archived = asleep["archive"]["generation"].as_u64() == Some(generation);
-        ensure!(is_archived || !outcome.starts_with("saved and archived"), "it is not archived: {asleep:#}");
+        let of_this = asleep["archive"]["generation"].as_u64() == Some(generation);
+        ensure!(of_this || !outcome.starts_with("saved and archived"), "it is not archived: {asleep:#}");
         let archived = self.archives.get(newest);
         match (&kept, archived) {
-            (Some(kept), Some(archived)) if is_archived => {
+            (Some(kept), Some(archived)) if asleep["is_archived"] == true => {
                 ensure!(
                     archived == kept,
                     "its archive has {} lines, its directory {}",
