@@ -113,6 +113,10 @@ protocol = "udp"
 [save]
 paths = ["world"]
 
+[import]
+marker = "ledger"
+into = "world"
+
 [stop]
 signal = "SIGINT"
 grace = "5s"
@@ -148,9 +152,9 @@ struct Pages {
 }
 
 impl Book {
-    /// Returns how many deposits were acknowledged and not taken back.
-    pub fn promised(&self) -> usize {
-        self.lock().acknowledged.len()
+    /// Returns the deposits that were acknowledged and not taken back.
+    pub fn promises(&self) -> Vec<String> {
+        self.lock().acknowledged.iter().cloned().collect()
     }
 
     /// Returns how long ago the last acknowledgement came, if there was any.

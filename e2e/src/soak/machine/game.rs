@@ -43,8 +43,13 @@ pub(super) trait Game: Sync {
     /// Takes note of that the world went back to what was read.
     fn rewind(&self, lines: &[String]);
 
-    /// Returns how much its players were promised so far.
-    fn promised(&self) -> usize;
+    /// Returns the lines that its players were promised so far.
+    fn promises(&self) -> Vec<String>;
+
+    /// Returns how many there are.
+    fn promised(&self) -> usize {
+        self.promises().len()
+    }
 }
 
 /// A world that players can join.
@@ -102,8 +107,8 @@ impl Game for Ledger {
         self.0.rewind(lines);
     }
 
-    fn promised(&self) -> usize {
-        self.0.promised()
+    fn promises(&self) -> Vec<String> {
+        self.0.promises()
     }
 }
 
@@ -197,8 +202,8 @@ impl Game for Luanti {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
-    fn promised(&self) -> usize {
-        0
+    fn promises(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

@@ -1,7 +1,7 @@
 //! One world's rounds: it is woken, played, struck by something perhaps, put to sleep or falls asleep, and is looked at.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -126,8 +126,8 @@ impl<'a> World<'a> {
         let world = &*self;
         let ended = thread::scope(|scope| -> Result<End> {
             let strike = |moment| {
-                if let Some(blow) = plan.blow.filter(|blow| blow.moment == moment) {
-                    scope.spawn(move || world.strike(blow));
+                for blow in plan.blows.iter().filter(|blow| blow.moment == moment) {
+                    scope.spawn(move || world.strike(*blow));
                 }
             };
             strike(Moment::Waking);
@@ -145,7 +145,7 @@ impl<'a> World<'a> {
         let asleep = self.rest(before + 1)?;
         let is_calm = gusts == self.machine.gusts.load(Ordering::SeqCst) && gusts.is_multiple_of(2);
         let outcome = self.check(&asleep, before + 1)?;
-        if is_calm && plan.blow.is_none() && !self.is_deaf() {
+        if is_calm && plan.blows.is_empty() && !self.is_deaf() {
             ensure!(
                 outcome.starts_with("saved and archived"),
                 "with nothing in its way it ended otherwise: {asleep:#}"
@@ -194,10 +194,14 @@ impl<'a> World<'a> {
     /// Lets them play, and sees that nobody is thrown out.
     fn endure(&self, awake: &Value, plan: &Plan) -> Result<()> {
         thread::sleep(plan.time / 2);
-        if plan.is_backed_up {
-            // One that was struck meanwhile sleeps: it is archived all the same.
-            self.machine.insist(&["world", "backup", &self.name])?;
-            self.machine.field.tally.add("backups while awake", 1);
+        match plan.copied {
+            None => {}
+            // One that was struck meanwhile sleeps: it is copied all the same.
+            Some(Copied::Backup) => {
+                self.machine.insist(&["world", "backup", &self.name])?;
+                self.machine.field.tally.add("backups while awake", 1);
+            }
+            Some(Copied::Export) => self.export()?,
         }
         thread::sleep(plan.time / 2);
         let (begun, generation) = (Instant::now(), awake["generation"].as_u64().context("no generation")?);
@@ -216,6 +220,19 @@ impl<'a> World<'a> {
             ensure!(begun.elapsed() < SILENCE_LIMIT, "its players get no answer any more: {now:#}");
             thread::sleep(LOOK_EVERY);
         }
+        Ok(())
+    }
+
+    /// Downloads it, and sees that whatever was promised before it was asked for is there.
+    fn export(&self) -> Result<()> {
+        let promised = self.game.promises();
+        let scratch = tempfile::tempdir()?;
+        let to = scratch.path().join("export.zip");
+        self.machine.insist(&["world", "export", &self.name, "--to", &to.display().to_string()])?;
+        let lines: BTreeSet<_> = self.game.read_archive(&to).context("the export")?.into_iter().collect();
+        let missing: Vec<_> = promised.iter().filter(|line| !lines.contains(*line)).collect();
+        ensure!(missing.is_empty(), "{} of {} deposits are not in the export", missing.len(), promised.len());
+        self.machine.field.tally.add("exports while awake", 1);
         Ok(())
     }
 
@@ -281,18 +298,25 @@ impl<'a> World<'a> {
         let archived = self.archives.get(newest);
         match (&kept, archived) {
             (Some(kept), Some(archived)) if asleep["is_archived"] == true => {
+                let is_there = self.archives.values().any(|archive| archive == kept);
                 ensure!(
-                    archived == kept,
-                    "its archive has {} lines, its directory {}",
+                    is_there,
+                    "its newest archive has {} lines, its directory {}, and no other is like it",
                     archived.len(),
                     kept.len()
                 );
             }
+            // Which of them it lives in is seen when it wakes.
             (None, Some(archived)) => {
-                let path = self.archive(newest);
-                self.game
-                    .check(archived, Source::Archive(&path))
-                    .context("in the archive that it lives in")?;
+                let right = |(id, lines): (&String, &Vec<String>)| {
+                    self.game.check(lines, Source::Archive(&self.archive(id))).is_ok()
+                };
+                if !self.archives.iter().filter(|(id, _)| self.archive(id).exists()).any(right) {
+                    let path = self.archive(newest);
+                    self.game
+                        .check(archived, Source::Archive(&path))
+                        .context("in the newest of its archives")?;
+                }
             }
             (None, None) => ensure!(self.game.promised() == 0, "it is nowhere: {asleep:#}"),
             (Some(_), _) => {}
@@ -317,7 +341,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Puts an archive back, now and then with its watchdog killed meanwhile.
+    /// Puts an archive back, or brings it in as a file from elsewhere, now and then with its watchdog struck meanwhile.
     fn restore(&mut self) -> Result<()> {
         self.look_at_archives()?;
         let listed = self.machine.ask(&["world", "backups", &self.name])?;
@@ -328,15 +352,20 @@ impl<'a> World<'a> {
         };
         let before = self.status()?["generation"].as_u64().context("no generation")?;
         let after = Duration::from_millis(self.rng.u64(..900));
+        let frozen = (self.rng.u8(..3) == 0).then(|| seconds(&mut self.rng, 1, 20));
         let blow = self.rng.bool().then_some(Blow {
             victim: Victim::Watchdog,
             moment: Moment::Waking,
             after,
-            frozen: None,
+            frozen,
         });
+        let (path, is_import) = (self.archive(&id).display().to_string(), self.rng.bool());
         let world = &*self;
         thread::scope(|scope| -> Result<()> {
-            world.machine.insist(&["world", "restore", &world.name, &id])?;
+            match is_import {
+                true => world.machine.insist(&["world", "import", &world.name, &path])?,
+                false => world.machine.insist(&["world", "restore", &world.name, &id])?,
+            };
             if let Some(blow) = blow {
                 scope.spawn(move || world.strike(blow));
             }
@@ -350,10 +379,12 @@ impl<'a> World<'a> {
         // One that was killed in the middle left the one or the other.
         if is_well || (lives_here && self.game.read(&files)? == wanted) {
             self.game.rewind(&wanted);
-            self.machine.field.tally.add("restores", 1);
+            self.machine.field.tally.add(if is_import { "imports" } else { "restores" }, 1);
         }
-        self.machine.field.story(&self.place, &format!("restored {id}: {}", asleep["last"]["outcome"]));
-        self.check(&asleep, u64::MAX).with_context(|| format!("after the restore of {id}")).map(drop)
+        self.machine
+            .field
+            .story(&self.place, &format!("archive {id} put back: {}", asleep["last"]["outcome"]));
+        self.check(&asleep, u64::MAX).with_context(|| format!("after archive {id} was put back")).map(drop)
     }
 
     /// Lets it live in its archive alone, or in its directory again.
@@ -439,10 +470,10 @@ struct Plan {
     players: usize,
     /// How long they play.
     time: Duration,
-    is_backed_up: bool,
+    copied: Option<Copied>,
     /// Somebody stops it; else it sleeps by itself.
     is_stopped: bool,
-    blow: Option<Blow>,
+    blows: Vec<Blow>,
 }
 
 impl Plan {
@@ -453,26 +484,37 @@ impl Plan {
             is_pressed_twice: rng.u8(..4) == 0,
             players,
             time,
-            is_backed_up: rng.u8(..6) == 0,
+            copied: [None, None, None, None, Some(Copied::Backup), Some(Copied::Export)][rng.usize(..6)],
             is_stopped: rng.bool(),
-            blow: (rng.u8(..3) > 0).then(|| Blow::draw(rng, time)),
+            blows: (0..rng.usize(..4)).map(|_| Blow::draw(rng, time)).collect(),
         }
     }
 
     fn calm() -> Self {
         let time = Duration::from_secs(8);
-        Self { is_pressed_twice: false, players: 1, time, is_backed_up: false, is_stopped: true, blow: None }
+        Self { is_pressed_twice: false, players: 1, time, copied: None, is_stopped: true, blows: Vec::new() }
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} players for {:.0?}", self.players, self.time)?;
-        let backup = if self.is_backed_up { ", a backup" } else { "" };
+        let copied = match self.copied {
+            None => "",
+            Some(Copied::Backup) => ", a backup",
+            Some(Copied::Export) => ", an export",
+        };
         let end = if self.is_stopped { "stopped" } else { "left alone" };
-        write!(f, "{backup}, {end}")?;
-        self.blow.iter().try_for_each(|blow| write!(f, ", {blow}"))
+        write!(f, "{copied}, {end}")?;
+        self.blows.iter().try_for_each(|blow| write!(f, ", {blow}"))
     }
+}
+
+/// How it is copied while somebody plays.
+#[derive(Debug, Clone, Copy)]
+enum Copied {
+    Backup,
+    Export,
 }
 
 /// What is done to a task.
