@@ -1,13 +1,7 @@
 //! What goes wrong with the machine as a whole, one thing after the other, with some calm in between. None of it is a reason to
 //! throw anybody out.
 
-use std::{
-    fs,
-    path::Path,
-    sync::atomic::Ordering,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
@@ -18,10 +12,7 @@ use super::Machine;
 /// How far a clock may be wrong, in seconds.
 const FAR: i64 = 30 * 60;
 
-/// How often somebody who waits looks whether it is over.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// Lets one gust follow the other while rounds are begun.
+/// Lets one gust follow the other while rounds are begun; then the weather clears.
 pub(super) fn blow(machine: &Machine<'_>, mut rng: Rng) {
     while machine.field.pause(Duration::from_millis(rng.u64(3_000..25_000))) {
         machine.gusts.fetch_add(1, Ordering::SeqCst);
@@ -58,7 +49,7 @@ impl Gust {
                 let down = if rng.bool() { Duration::ZERO } else { seconds(rng, 1, 30) };
                 tell("kills of the control plane", format!("for {down:.0?}"));
                 dormouse.kill_control()?;
-                wait(down);
+                machine.field.pause(down);
                 dormouse.start().context("it does not start again")
             }
             Self::FreezeControl => {
@@ -66,21 +57,21 @@ impl Gust {
                 let Some(pid) = dormouse.control_pid() else { return Ok(()) };
                 tell("stops of the control plane by SIGSTOP", format!("for {time:.0?}"));
                 kill(pid, Signal::SIGSTOP)?;
-                wait(time);
+                machine.field.pause(time);
                 Ok(kill(pid, Signal::SIGCONT)?)
             }
             Self::CutLoopback => {
                 let time = seconds(rng, 2, 60);
                 tell("network cuts", format!("for {time:.0?}"));
                 machine.lab.server().cut_loopback()?;
-                wait(time);
+                machine.field.pause(time);
                 machine.lab.server().mend_loopback()
             }
             Self::FillDisk => {
                 let (time, left) = (seconds(rng, 2, 40), 4096 * rng.u64(0..200));
                 tell("full disks", format!("{left} bytes left for {time:.0?}"));
                 machine.disk.fill(left)?;
-                wait(time);
+                machine.field.pause(time);
                 machine.disk.empty()
             }
             Self::TurnClock => {
@@ -89,13 +80,6 @@ impl Gust {
                 set_clock(&machine.clock, to)
             }
         }
-    }
-}
-
-fn wait(time: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < time {
-        thread::sleep(LOOK_EVERY.min(time.saturating_sub(begun.elapsed())));
     }
 }
 

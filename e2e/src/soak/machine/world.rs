@@ -259,7 +259,7 @@ impl<'a> World<'a> {
             Some(time) => {
                 if self.machine.send(&victims, Signal::SIGSTOP) {
                     self.machine.field.fault(&self.place, what, &blow.to_string());
-                    thread::sleep(time);
+                    self.machine.field.pause(time);
                     self.machine.send(&victims, Signal::SIGCONT);
                 }
             }
