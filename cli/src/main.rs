@@ -124,7 +124,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dormouse: {error:#}");
+            output::complain(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -133,7 +133,9 @@ fn main() -> ExitCode {
 /// Logs go to stderr; what people asked for goes to stdout.
 fn start_logging() {
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).init();
+    // It would report that a line could not be written where that could not be written, and panic: on a full disk.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_writer(std::io::stderr);
+    log.with_ansi(is_terminal).with_target(false).init();
 }
 
 #[cfg(test)]

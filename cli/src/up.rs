@@ -37,6 +37,7 @@ use tokio::{net::TcpListener, sync::watch, time};
 
 use crate::{
     bot::{Bot, Told},
+    output::note,
     serving::{self, Limits},
 };
 
@@ -126,7 +127,7 @@ async fn serve(up: Up) -> Result<()> {
         told = told_to_end() => told?,
         () = input_ended(), if up.end_with_input => {}
     }
-    println!(
+    note!(
         "ending; worlds that are awake go on, and are found again by the next `dormouse up` at the same address"
     );
     drop(end);
@@ -424,12 +425,12 @@ fn token_path(data: &Path) -> PathBuf {
 }
 
 fn greet(url: &str, data: &Path, access: &Access) {
-    println!("dormouse is up at {url}; worlds and archives are in {}", data.display());
+    note!("dormouse is up at {url}; worlds and archives are in {}", data.display());
     match access {
         Access::ThisMachine => {
-            println!("`dormouse world create NAME --game GAME` makes a world; Ctrl-C ends this")
+            note!("`dormouse world create NAME --game GAME` makes a world; Ctrl-C ends this")
         }
         Access::Nobody => {}
-        Access::Token(_) => println!("clients need --url {url} --token-file {}", token_path(data).display()),
+        Access::Token(_) => note!("clients need --url {url} --token-file {}", token_path(data).display()),
     }
 }

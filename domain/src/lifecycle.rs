@@ -351,10 +351,11 @@ fn export(
         return Err(Refusal::Deleted(world.name.clone()));
     }
     let of = link_of(world, archive)?;
-    let mut next = world.clone();
-    if of == LinkOf::Next {
-        next = wished(&next, KeptWhy::Asked(asked.by.clone()), asked.at);
-    }
+    let mut next = match (&world.state, &of) {
+        (State::Asleep, LinkOf::Next) => starting(world, asked.clone(), Some(Errand::Backup), asked.at),
+        (_, LinkOf::Next) => wished(world, KeptWhy::Asked(asked.by.clone()), asked.at),
+        (_, LinkOf::Archive(_) | LinkOf::Nothing(_)) => world.clone(),
+    };
     let link = ExportLink { id, of, asked, expires, downloads: 0 };
     next.vault = next.vault.linked(link, &world.name)?;
     Ok(next)
@@ -371,6 +372,13 @@ fn link_of(world: &World, archive: Option<ArchiveId>) -> Result<LinkOf, Refusal>
     match &world.state {
         State::Awake { .. } => Ok(LinkOf::Next),
         State::Stopping { launch, .. } if launch.errand.is_none() => Ok(LinkOf::Next),
+        // What was played since the newest archive is archived first.
+        State::Asleep if !world.is_archived() => Ok(LinkOf::Next),
+        State::Starting { launch, .. } | State::Stopping { launch, .. }
+            if launch.errand == Some(Errand::Backup) =>
+        {
+            Ok(LinkOf::Next)
+        }
         State::Asleep
         | State::Starting { .. }
         | State::Stopping { .. }

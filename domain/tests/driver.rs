@@ -817,13 +817,13 @@ async fn export_links_to_the_newest_archive() {
             awake: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
             warned: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
             kept: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
-            asked: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
-            asked+again: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
-            saving: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
-            saved: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
-            saved+again: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
-            uploaded: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
-            rejected: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            asked: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            asked+again: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            saving: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            saved: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            saved+again: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            uploaded: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            rejected: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
             ending: `valhalla`: a1 1.4 MB, 20 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
             ending+again: `valhalla`: a1 1.4 MB, 21 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
             killing: `valhalla`: a1 1.4 MB, 4 min 20 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
@@ -831,8 +831,8 @@ async fn export_links_to_the_newest_archive() {
             unnamed+again: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
             asleep: `valhalla`: a1 1.4 MB, 30 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9
             failed: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            lost: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
-            unsaved: Refused: there is no archive of `valhalla` yet (one is made whenever it goes to sleep)
+            lost: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
+            unsaved: `valhalla` is being archived; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
             backing up: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
             backup uploaded: `valhalla` is being copied and archived while it stays awake; the link w9 works for 1 h as soon as that is done -> memory://w1/link/w9
             errand launching: `valhalla`: a1 1.4 MB, 2 min 30 s ago, when it went to sleep; the link w9 works for 1 h -> memory://w1/link/w9

@@ -922,6 +922,7 @@ fn a_link_leads_to_the_newest_state() {
     };
     assert_eq!(of("asleep"), Ok(LinkOf::Archive("a1".parse().unwrap())));
     assert_eq!((of("awake"), of("saved")), (Ok(LinkOf::Next), Ok(LinkOf::Next)));
+    assert_eq!(of("lost"), Ok(LinkOf::Next), "what was played since is archived first");
     assert_eq!(of("errand saved"), Ok(LinkOf::Archive("a1".parse().unwrap())), "nobody played since");
     assert_eq!(of("launching"), Err("there is no archive of `valhalla` yet".into()));
 }
@@ -941,6 +942,9 @@ fn a_link_to_what_is_being_made_leads_to_it_or_says_why_not() {
         of("awake", "700 export ann; 710 stop bob; 711 saved fresh; 712 uploaded b1; 713 checked b1"),
         made
     );
+    let archived = "launched; 1002 claimed; 1003 saved untouched; 1004 uploaded b1; 1005 checked b1";
+    assert_eq!(of("lost", &format!("1000 export ann; 1001 {archived}")), made);
+    assert_eq!(of("lost", "1000 export ann; 1001 unlaunchable"), LinkOf::Nothing("no capacity".into()));
     assert_eq!(
         of("awake", "700 export ann; 710 notbackedup 700"),
         LinkOf::Nothing("the disk is full".into())

@@ -7,6 +7,8 @@ pub mod clients;
 
 pub mod dormouse;
 
+pub mod disk;
+
 pub mod cloud;
 
 pub mod control;

@@ -9,9 +9,11 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use e2e::{disk, dormouse::Dormouse, netns::Lab, soak::ledger};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
@@ -58,6 +60,31 @@ fn an_archive_whose_lists_find_no_room_is_none() {
 #[test]
 fn a_new_world_is_claimed_or_can_be_claimed_later() {
     exhaust("claiming it", &[Room::Pages(1), Room::Names(1)], &Claim::make).unwrap();
+}
+
+/// What it would print or log finds no room either.
+#[test]
+fn a_world_on_a_full_disk_goes_on_and_is_archived_when_there_is_room() -> Result<()> {
+    // Luanti breaks down by itself when its disk is full.
+    let (lab, disk, games) = (Lab::new("full", 0)?, disk::Disk::mount()?, tempfile::tempdir()?);
+    ledger::write_entry(games.path())?;
+    let mut dormouse = Dormouse::prepare(lab.server())?;
+    dormouse.data = disk.at().join("data");
+    dormouse.arguments = vec!["--games".into(), games.path().display().to_string()];
+    let quietly = ["sh", "-c", r#"exec "$@" >/dev/full 2>&1"#, "sh"];
+    dormouse.wrapper = quietly.map(str::to_owned).to_vec();
+    dormouse.start()?;
+    dormouse.create("valhalla", ledger::GAME, [600, 600, 10, 3600])?;
+    dormouse.ok(&["world", "start", "valhalla", "--wait"])?;
+    let task = || -> Result<_> { Ok((dormouse.watchdog("valhalla")?, dormouse.game("valhalla")?)) };
+    let before = task()?;
+    dormouse.ok(&["world", "backup", "valhalla"])?;
+    disk.fill(0)?;
+    dormouse.stays("valhalla", "awake", Duration::from_secs(15), |world| world["state"] == "awake")?;
+    disk.empty()?;
+    ensure!(before == task()? && before.0.is_some() && before.1.is_some(), "it is another task now");
+    dormouse.ok(&["world", "stop", "valhalla", "--wait"])?;
+    dormouse.check_archive("valhalla", "world/closed")
 }
 
 /// What is done on a disk that may be full.

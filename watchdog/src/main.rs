@@ -1,6 +1,6 @@
 //! The watchdog's program: what the sidecar container runs.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
@@ -13,11 +13,14 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    // It would report that a line could not be written where that could not be written, and panic: on a full disk.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_writer(std::io::stderr);
+    log.with_ansi(false).init();
     match watchdog::cli::main(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("watchdog: {error:#}");
+            // That it cannot be said is no reason to end in another way.
+            let _ = writeln!(std::io::stderr(), "watchdog: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -28,6 +28,7 @@ use games::{Catalogue, Entry};
 use tokio::net::UnixListener;
 
 use super::{REPORT_EVERY, program};
+use crate::output::note;
 
 /// How tasks are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,7 +82,7 @@ impl Boxes {
             Ok(None) => (None, BTreeSet::new()),
             Err(error) if self.runtime == RuntimeChoice::Docker => return Err(error),
             Err(error) => {
-                println!("games run as plain processes, since containers cannot be had: {error:#}");
+                note!("games run as plain processes, since containers cannot be had: {error:#}");
                 (None, BTreeSet::new())
             }
         };
@@ -90,7 +91,7 @@ impl Boxes {
 
     async fn containers(&self, common: &Common<'_>) -> Result<Option<DockerRuntime>> {
         if self.runtime == RuntimeChoice::Process {
-            println!("games run as plain processes");
+            note!("games run as plain processes");
             return Ok(None);
         }
         let engine = Engine::connect().await?;
@@ -99,10 +100,10 @@ impl Boxes {
             Some(image) => bail!("{} has no image {image}", engine.name),
             None => watchdog_image(&engine).await?,
         };
-        println!("games run in containers, by {} at {}", engine.name, engine.socket.display());
+        note!("games run in containers, by {} at {}", engine.name, engine.socket.display());
         let others: Vec<_> = self.unboxed(common.catalogue).map(|entry| entry.game.name.as_str()).collect();
         if !others.is_empty() {
-            println!("without a Dockerfile, and so as plain processes: {}", others.join(", "));
+            note!("without a Dockerfile, and so as plain processes: {}", others.join(", "));
         }
         let boxed = |(id, entry): (&GameId, &Entry)| {
             let source = GameSource { game: entry.game.clone(), toml: entry.source.clone() };

@@ -15,7 +15,7 @@ use crate::{
     ports::Found,
     vault::{ExportLink, LinkOf},
     words,
-    world::{Archive, ArchiveId, LinkId, World, WorldName},
+    world::{Archive, ArchiveId, LinkId, State, World, WorldName},
 };
 
 /// What is wanted.
@@ -168,12 +168,18 @@ pub(super) fn shown(
             };
             (kept.map(|kept| kept.archive.clone()), format!("`{name}`: {what}{newest}; {works}"))
         }
-        LinkOf::Next => (
-            None,
-            format!(
-                "`{name}` is being copied and archived while it stays awake; {works} as soon as that is done"
-            ),
-        ),
+        LinkOf::Next => {
+            let what = match &world.state {
+                State::Awake { .. } => "copied and archived while it stays awake",
+                State::Asleep
+                | State::Starting { .. }
+                | State::Stopping { .. }
+                | State::Ending { .. }
+                | State::Deleting { .. }
+                | State::Deleted { .. } => "archived",
+            };
+            (None, format!("`{name}` is being {what}; {works} as soon as that is done"))
+        }
         LinkOf::Nothing(why) => {
             (None, format!("`{name}` was not archived: {why}; the link {id} leads nowhere"))
         }

@@ -15,13 +15,11 @@ use tempfile::TempDir;
 
 use super::{Field, ledger};
 use crate::{
+    disk::Disk,
     dormouse::{Done, Dormouse},
     netns::Lab,
     onlooker::{Onlooker, Process, processes},
 };
-use disk::Disk;
-
-mod disk;
 
 mod game;
 

@@ -31,6 +31,9 @@ pub(super) trait Game: Sync {
     /// Tells whether players have heard from their game in these last seconds.
     fn is_heard(&self, printed: &str) -> bool;
 
+    /// Tells whether it may break down by itself when its disk is full.
+    fn minds_full_disks(&self) -> bool;
+
     /// Reads a world's files.
     fn read(&self, files: &Path) -> Result<Vec<String>>;
 
@@ -91,6 +94,10 @@ impl Game for Ledger {
         self.0.silent_for().is_some_and(|time| time < Duration::from_secs(3))
     }
 
+    fn minds_full_disks(&self) -> bool {
+        false
+    }
+
     fn read(&self, files: &Path) -> Result<Vec<String>> {
         ledger::read(files)
     }
@@ -141,6 +148,11 @@ impl Game for Luanti {
     fn is_heard(&self, printed: &str) -> bool {
         let left = format!("{PLAYER} leaves game");
         !LuantiClient::joined(PLAYER, printed) || !printed.contains(&left)
+    }
+
+    /// It aborts when its database cannot write.
+    fn minds_full_disks(&self) -> bool {
+        true
     }
 
     fn read(&self, files: &Path) -> Result<Vec<String>> {

@@ -212,6 +212,10 @@ impl<'a> World<'a> {
                 return Ok(());
             }
             let is_on = now["state"] == "awake" && now["generation"] == awake["generation"];
+            let outcome = now["last"]["outcome"].as_str().unwrap_or_default();
+            if !is_on && self.game.minds_full_disks() && outcome.contains("the game ended by itself") {
+                return Ok(());
+            }
             ensure!(is_on || plan.players == 0, "its players were thrown out: {now:#}");
             let printed = || fs::read_to_string(self.log(generation)).unwrap_or_default();
             if plan.players == 0 || self.game.is_heard(&printed()) {

@@ -12,11 +12,12 @@ use tempfile::TempDir;
 /// How much it holds, in bytes.
 const SIZE: u64 = 384 * 1024 * 1024;
 
-/// A disk of memory.
-pub(super) struct Disk(TempDir);
+/// A disk of memory, mounted until it is dropped.
+pub struct Disk(TempDir);
 
 impl Disk {
-    pub(super) fn mount() -> Result<Self> {
+    /// Mounts one. Takes root.
+    pub fn mount() -> Result<Self> {
         let at = tempfile::tempdir()?;
         let options = format!("size={SIZE},mode=755");
         mount(Some("dormouse"), at.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
@@ -26,19 +27,20 @@ impl Disk {
         Ok(Self(at))
     }
 
-    pub(super) fn at(&self) -> &Path {
+    /// Returns where it is mounted.
+    pub fn at(&self) -> &Path {
         self.0.path()
     }
 
     /// Leaves room for so many bytes more, and no more than that.
-    pub(super) fn fill(&self, left: u64) -> Result<()> {
+    pub fn fill(&self, left: u64) -> Result<()> {
         let now = statvfs(self.at())?;
         let used = (now.blocks() - now.blocks_free()) * now.fragment_size();
         self.resize(used + left)
     }
 
     /// Makes room again.
-    pub(super) fn empty(&self) -> Result<()> {
+    pub fn empty(&self) -> Result<()> {
         self.resize(SIZE)
     }
 
