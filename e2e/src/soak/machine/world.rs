@@ -109,7 +109,8 @@ impl<'a> World<'a> {
             match self.rng.u8(..100) {
                 0..15 => self.restore()?,
                 15..25 => self.move_house()?,
-                25..29 => return self.delete(),
+                // What is in no archive yet cannot be deleted.
+                25..29 if self.status()?["is_archived"] == true => return self.delete(),
                 _ => {}
             }
         }
@@ -290,8 +291,7 @@ impl<'a> World<'a> {
     fn check(&mut self, asleep: &Value, generation: u64) -> Result<String> {
         let outcome = asleep["last"]["outcome"].as_str().unwrap_or_default().to_owned();
         let files = self.files();
-        let has_files = files.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-        let kept = if has_files { Some(self.game.read(&files)?) } else { None };
+        let kept = Some(self.game.read(&files)?).filter(|lines| !lines.is_empty());
         if let Some(kept) = &kept {
             self.game.check(kept, Source::Files(&files)).context("in its directory")?;
         }
@@ -379,9 +379,8 @@ impl<'a> World<'a> {
         let wanted = self.archives[&id].clone();
         let files = self.files();
         let is_well = asleep["last"]["is_well"] == true;
-        let lives_here = files.read_dir().is_ok_and(|mut entries| entries.next().is_some());
         // One that was killed in the middle left the one or the other.
-        if is_well || (lives_here && self.game.read(&files)? == wanted) {
+        if is_well || self.game.read(&files)? == wanted {
             self.game.rewind(&wanted);
             self.machine.field.tally.add(if is_import { "imports" } else { "restores" }, 1);
         }
@@ -400,17 +399,15 @@ impl<'a> World<'a> {
     }
 
     fn delete(&self) -> Result<()> {
-        let deleted = self.machine.dormouse.cli(&["world", "delete", &self.name, "--confirm", &self.name])?;
         let begun = Instant::now();
-        // Who heard no answer asks again, and hears that there is no such world, or that it is being deleted.
-        while deleted.code != 0
-            && self.machine.dormouse.cli(&["world", "delete", &self.name, "--confirm", &self.name])?.code != 0
-        {
-            let seen = self.machine.dormouse.cli(&["world", "status", &self.name])?;
-            if seen.stderr.contains("no world") {
+        loop {
+            let done =
+                self.machine.dormouse.cli(&["world", "delete", &self.name, "--confirm", &self.name])?;
+            // Who heard no answer asks again, and hears that there is no such world.
+            if done.code == 0 || done.stderr.contains("there is no world") {
                 break;
             }
-            ensure!(begun.elapsed() < super::PATIENCE, "it cannot be deleted: {deleted:?} {seen:?}");
+            ensure!(begun.elapsed() < super::PATIENCE, "it cannot be deleted: {done:?}");
             thread::sleep(super::PRESS_EVERY);
         }
         while self.files().exists() {
