@@ -23,6 +23,8 @@ use crate::{
 
 mod game;
 
+mod plan;
+
 mod weather;
 
 mod world;
