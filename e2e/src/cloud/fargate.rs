@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::MetadataExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -35,6 +35,7 @@ use nix::{
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use super::clocks::{self, Clocks};
 use crate::netns::{Lab, Namespace};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -95,6 +96,8 @@ pub struct Setup {
     pub scratch: PathBuf,
     /// S3, which every machine reaches at this address of its own.
     pub s3: SocketAddr,
+    /// What lets the clocks of watchdogs jump, if they are to.
+    pub clocks: Option<Clocks>,
 }
 
 /// What goes wrong with a task.
@@ -123,12 +126,43 @@ pub struct Task {
     pub told_at: Option<Instant>,
     /// When it had ended, and its exit code.
     pub ended: Option<(Instant, Option<i32>)>,
+    /// Its machine.
+    machine: Option<PathBuf>,
+    /// The process outside each of its containers, the watchdog's first.
+    outside: [Option<u32>; 2],
+}
+
+/// A container of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The watchdog's.
+    Watchdog,
+    /// The game's.
+    Game,
 }
 
 impl Task {
     /// Returns what a file in the task's directory holds, such as `game.log`.
     pub fn file(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap_or_default()
+    }
+
+    /// Returns the first process of a container, by the number that it has here, if it runs.
+    pub fn process(&self, which: Which) -> Option<Pid> {
+        let outside = match which {
+            Which::Watchdog => self.outside[0],
+            Which::Game => self.outside[1],
+        };
+        let first = first_child(outside?)?;
+        // Numbers are used again; nobody else is on that machine.
+        let place = fs::metadata(format!("/proc/{first}/ns/net")).ok()?.ino();
+        let is_there = fs::metadata(self.machine.as_ref()?).is_ok_and(|machine| machine.ino() == place);
+        (self.ended.is_none() && is_there).then_some(first)
+    }
+
+    /// Has its watchdog's clock jump: it shows the true time and so many seconds more.
+    pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
+        clocks::set(&self.dir.join("clock"), ahead_s)
     }
 
     /// Returns the world that it is for.
@@ -186,6 +220,11 @@ impl Fargate {
     /// Returns the tasks, oldest first.
     pub fn tasks(&self) -> Vec<Task> {
         self.shared.lock().tasks.clone()
+    }
+
+    /// Returns the tasks that have not ended, oldest first.
+    pub fn running(&self) -> Vec<Task> {
+        self.shared.lock().tasks.iter().filter(|task| task.ended.is_none()).cloned().collect()
     }
 
     /// Returns the tasks of a world, oldest first.
@@ -295,6 +334,8 @@ fn serve(shared: &Shared, spool: &Path) -> Result<()> {
             dir: dir.join("task"),
             told_at: None,
             ended: None,
+            machine: None,
+            outside: [None; 2],
         };
         state.tasks.push(task);
         state.faults.pop_front()
@@ -366,11 +407,12 @@ fn run(
 ) -> Result<i32> {
     let namespace = shared.setup.lab.client(machine.client);
     let address = namespace.address;
-    shared.change(id, |task| task.address = Some(address));
+    shared.change(id, |task| (task.address, task.machine) = (Some(address), Some(namespace.path())));
     let ip = json!({ "privateIp": address.to_string() });
     status.say("ACTIVATING", ip.clone())?;
     thread::sleep(STAGE);
     let mut watchdog = Container::new(command(&shared.setup, asked, id, namespace, dir)?.spawn()?);
+    shared.change(id, |task| task.outside[0] = Some(watchdog.child.id()));
     status.say("RUNNING", ip)?;
     let mut game = Game::of(asked);
     let stop_timeout = asked["taskDefinition"]["containerDefinitions"][0]["stopTimeout"].as_u64();
@@ -395,7 +437,8 @@ fn run(
                 watchdog.stop(stop_timeout);
             }
         } else if game.may_start() && is_healthy(asked, &watchdog)? {
-            game.start(&mut game_command(&shared.setup, asked, &watchdog, namespace, dir)?)?;
+            let outside = game.start(&mut game_command(&shared.setup, asked, &watchdog, namespace, dir)?)?;
+            shared.change(id, |task| task.outside[1] = Some(outside));
         }
         game.tend()?;
         if shared.is_over() {
@@ -426,16 +469,16 @@ impl Game {
         matches!(self, Self::Awaited)
     }
 
-    fn start(&mut self, command: &mut Command) -> Result<()> {
-        *self = Self::Running(Container::new(command.spawn()?));
-        Ok(())
+    fn start(&mut self, command: &mut Command) -> Result<u32> {
+        let container = Container::new(command.spawn()?);
+        let outside = container.child.id();
+        *self = Self::Running(container);
+        Ok(outside)
     }
 
     /// Takes note of its end.
     fn tend(&mut self) -> Result<()> {
         if let Self::Running(container) = self {
-            // `nsenter` stands still as soon as what it has started does, and would for ever.
-            let _ = kill(Pid::from_raw(container.child.id().cast_signed()), Signal::SIGCONT);
             if container.child.try_wait()?.is_some() {
                 *self = Self::Ended;
             }
@@ -491,10 +534,13 @@ impl Container {
 
     /// Returns its first process, by the number that it has here.
     fn first(&self) -> Option<Pid> {
-        let outer = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).ok()?;
-        children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
+        first_child(self.child.id())
     }
+}
+
+fn first_child(of: u32) -> Option<Pid> {
+    let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
 }
 
 impl Drop for Container {
@@ -526,8 +572,10 @@ fn game_command(
 ) -> Result<Command> {
     let first = watchdog.first().context("the watchdog's container has ended")?;
     let mut command = machine.command("nsenter");
-    command.arg(format!("--pid=/proc/{first}/ns/pid"));
-    command.args(["unshare", "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "container"]);
+    // `unshare` waits for what it has started, and goes on waiting when that stands still.
+    command.arg("--no-fork").arg(format!("--pid=/proc/{first}/ns/pid"));
+    command.args(["unshare", "--mount", "--fork", "--kill-child=KILL", "--propagation", "private"]);
+    command.args(["sh", "-c", CONTAINER, "container"]);
     // Of what it is given besides, it sees the worlds alone.
     let nothing = dir.join("game/nothing");
     fs::create_dir_all(&nothing)?;
@@ -570,7 +618,12 @@ fn command(setup: &Setup, asked: &Value, id: &str, machine: &Namespace, dir: &Pa
     command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private"]);
     command.args(["sh", "-c", CONTAINER, "container"]);
     command.arg(dir.join("root")).arg(&setup.worlds).arg(dir.join("task")).arg(&setup.catalogue);
-    command.arg(&setup.program).args(words(&definition["entryPoint"])).args(words(chosen));
+    command.arg(&setup.program);
+    if let Some(clocks) = &setup.clocks {
+        let vars = clocks.give(&dir.join("task"), Path::new("/task"))?;
+        command.arg("env").args(vars.map(|(name, value)| format!("{name}={value}")));
+    }
+    command.args(words(&definition["entryPoint"])).args(words(chosen));
     command.env_clear().envs([
         ("PATH", PATH),
         ("HOME", "/root"),

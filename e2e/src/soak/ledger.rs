@@ -152,6 +152,11 @@ impl Book {
         self.lock().acknowledged.len()
     }
 
+    /// Returns what was acknowledged and not taken back.
+    pub fn acknowledged(&self) -> Vec<String> {
+        self.lock().acknowledged.iter().cloned().collect()
+    }
+
     /// Returns how long ago the last acknowledgement came, if there was any.
     pub fn silent_for(&self) -> Option<Duration> {
         self.lock().last.map(|last| last.elapsed())

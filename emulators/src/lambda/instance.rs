@@ -123,6 +123,19 @@ impl Instance {
         lock(&self.api.process).as_ref().map(Guarded::log_end).unwrap_or_default()
     }
 
+    /// Has the process stand still.
+    pub(super) fn freeze(&self) {
+        self.api.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets the process go on, unless it waits for an event.
+    pub(super) fn thaw(&self) {
+        let slot = lock(&self.api.slot);
+        if !slot.frozen {
+            self.api.signal(Signal::SIGCONT);
+        }
+    }
+
     /// Kills the process.
     pub(super) fn kill(&self) {
         if let Some(process) = lock(&self.api.process).as_mut() {
