@@ -5,12 +5,14 @@
 //! (`harm`), and to all that is shared (`weather`). Whoever waits for too long asks for calm; then everything has to come right.
 
 use std::{
+    fs,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use emulators::lambda::Delivery;
 use fastrand::Rng;
 
@@ -59,7 +61,7 @@ pub(super) fn play(field: &Field<'_>, name: &str, n: u32, seed: u64) -> Result<(
         players: WORLDS,
         machines: MACHINES,
         delivery: *pick(&mut chance, &[Delivery::Exact, Delivery::TwiceAndReversed]),
-        entry: Some(ledger::entry().replace("30100", LUANTIS_PORT)),
+        entry: Some(entry()?),
         clocks: Some(Clocks::make(scratch.path())?),
         ..Plan::new(format!("cloud{n}"))
     };
@@ -95,6 +97,16 @@ pub(super) fn play(field: &Field<'_>, name: &str, n: u32, seed: u64) -> Result<(
     ground.cloud.discord.check()?;
     field.tally.add("dead letters", ground.cloud.dead_letters()?);
     Ok(())
+}
+
+/// Returns the entry in the image: the ledger's, with the port and the settings that the control plane knows Luanti by.
+fn entry() -> Result<String> {
+    let luanti = Path::new(env!("CARGO_MANIFEST_DIR")).join("../games/catalog/luanti.toml");
+    let luanti = fs::read_to_string(luanti)?;
+    let from = luanti.find("[[settings]]").context("Luanti has no settings")?;
+    let to = luanti.find("[process]").context("Luanti has no scripts")?;
+    let settings = format!("{}[process]", &luanti[from..to]);
+    Ok(ledger::entry().replace("30100", LUANTIS_PORT).replace("[process]", &settings))
 }
 
 impl Ground<'_> {

@@ -366,7 +366,8 @@ impl<'a> Life<'a> {
         self.ground.count("worlds that were deleted");
         let files = self.ground.cloud.files(&id);
         self.right("its files are removed", |_| Ok(!files.exists()))?;
-        for (archive, held) in world["archive"]["id"].as_str().and_then(|id| self.archives.get_key_value(id)) {
+        let newest = world["archive"]["id"].as_str().and_then(|id| self.archives.get_key_value(id));
+        if let Some((archive, held)) = newest {
             let file = self.ground.cloud.archive_file(&id, archive);
             let kept = crate::soak::ledger::read_archive(&file).context("the last archive of a deleted world")?;
             ensure!(kept == *held, "the last archive of a deleted world is another one");
