@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +23,9 @@ use crate::netns::Namespace;
 
 /// How long the control plane may take to answer after it was started.
 const UP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a command may take: longer than anything that a test waits for.
+const COMMAND_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// How often the tests look.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -161,10 +164,13 @@ impl<'a> Dormouse<'a> {
         command
     }
 
-    /// Runs `dormouse` with `arguments`, whatever comes of it.
+    /// Runs `dormouse` with `arguments`, whatever comes of it, but for an end that does not come.
     pub fn cli(&self, arguments: &[&str]) -> Result<Done> {
+        let mut command = self.ns.command(program());
+        command.env("USER", "ann").args(arguments);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let Output { status, stdout, stderr } =
-            self.ns.command(program()).env("USER", "ann").args(arguments).output()?;
+            finish(child, COMMAND_LIMIT).with_context(|| format!("`dormouse {}`", arguments.join(" ")))?;
         Ok(Done {
             code: status.code().unwrap_or(-1),
             stdout: String::from_utf8(stdout)?,
@@ -347,6 +353,20 @@ impl<'a> Dormouse<'a> {
             format!("--- {what}\n{}\n", lines[lines.len().saturating_sub(30)..].join("\n"))
         };
         format!("{}{}--- dormouse up\n{}", read("watchdog.log"), read("game.log"), self.log())
+    }
+}
+
+/// Waits for the end of a process whose output is piped; kills it when it takes too long.
+pub fn finish(child: Child, limit: Duration) -> Result<Output> {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    match ended.recv_timeout(limit) {
+        Ok(output) => Ok(output?),
+        Err(_) => {
+            kill(pid, Signal::SIGKILL).context("killing it")?;
+            bail!("it does not end within {limit:?}: {:?}", ended.recv()?)
+        }
     }
 }
 

@@ -178,6 +178,16 @@ impl Namespace {
         self.ip(&format!("route delete blackhole {address}/32"))
     }
 
+    /// Takes this machine's own loopback away: what runs here reaches nothing else that runs here.
+    pub fn cut_loopback(&self) -> Result<()> {
+        self.ip("link set lo down")
+    }
+
+    /// Undoes `cut_loopback`.
+    pub fn mend_loopback(&self) -> Result<()> {
+        self.ip("link set lo up")
+    }
+
     /// Returns the file by which a container can be put in here (`--network ns:PATH`).
     pub fn path(&self) -> PathBuf {
         Path::new(NAMESPACES).join(&self.name)

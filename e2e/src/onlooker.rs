@@ -20,18 +20,18 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(15);
 
 /// Looks all the time at who works on worlds, and remembers what must never be.
 pub struct Onlooker {
-    /// What the kernel calls a game.
-    server: &'static str,
+    /// What the kernel calls games.
+    servers: &'static [&'static str],
     is_over: AtomicBool,
     samples: AtomicUsize,
     complaints: Mutex<Vec<String>>,
 }
 
 impl Onlooker {
-    /// Returns one who knows a game by its process's name.
-    pub fn of(server: &'static str) -> Self {
+    /// Returns one who knows games by their processes' names.
+    pub fn of(servers: &'static [&'static str]) -> Self {
         Self {
-            server,
+            servers,
             is_over: AtomicBool::new(false),
             samples: AtomicUsize::new(0),
             complaints: Mutex::default(),
@@ -73,7 +73,7 @@ impl Onlooker {
     /// Tells whether processes of one world are of two tasks, or two of them are games.
     fn is_wrong(&self, processes: &[Process]) -> bool {
         let tasks: BTreeSet<_> = processes.iter().map(|p| &p.group).collect();
-        tasks.len() > 1 || processes.iter().filter(|p| p.name == self.server).count() > 1
+        tasks.len() > 1 || processes.iter().filter(|p| self.servers.contains(&p.name.as_str())).count() > 1
     }
 
     /// Returns how often it has looked.

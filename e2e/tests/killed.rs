@@ -7,7 +7,7 @@ use std::{
     io::Cursor,
     net::IpAddr,
     path::{Path, PathBuf},
-    process::{Child, Output, Stdio},
+    process::{Child, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use e2e::{
     clients::LuantiClient,
-    dormouse::{Dormouse, players},
+    dormouse::{Dormouse, finish, players},
     netns::Lab,
     onlooker::{Onlooker, Process, processes},
 };
@@ -131,7 +131,7 @@ fn two_starts_at_the_same_instant_make_one_launch() -> Result<()> {
     let lab = Lab::new("instant", 0)?;
     let dormouse = Dormouse::up(lab.server())?;
     dormouse.create(WORLD, "luanti", [600, 600, 10, 3600])?;
-    let onlooker = Onlooker::of(SERVER);
+    let onlooker = Onlooker::of(&[SERVER]);
     onlooker.watching(&dormouse.data, || {
         for generation in 1..=3 {
             let starts =
@@ -163,7 +163,7 @@ fn a_start_while_it_stops_is_queued_and_happens() -> Result<()> {
     dormouse.create(WORLD, "luanti", [600, 600, 10, 3600])?;
     dormouse.ok(&["world", "start", WORLD, "--wait"])?;
     let id = id(&dormouse)?;
-    let onlooker = Onlooker::of(SERVER);
+    let onlooker = Onlooker::of(&[SERVER]);
     onlooker.watching(&dormouse.data, || {
         let moments = [Moment::After(0), Moment::SAVING, Moment::ARCHIVING, Moment::UPLOADING];
         for (moment, generation) in moments.into_iter().zip(1..) {
@@ -335,7 +335,7 @@ fn survive(name: &str, cases: &[Case]) -> Result<()> {
 fn play(lab: &str, cases: &[Case], next: &AtomicUsize) -> Result<()> {
     let lab = Lab::new(lab, 1)?;
     let mut dormouse = Dormouse::up(lab.server())?;
-    let (onlooker, data) = (Onlooker::of(SERVER), dormouse.data.clone());
+    let (onlooker, data) = (Onlooker::of(&[SERVER]), dormouse.data.clone());
     onlooker.watching(&data, || {
         let mut old = None;
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -676,19 +676,6 @@ fn spawn(dormouse: &Dormouse<'_>, arguments: &[&str]) -> Result<Child> {
     let mut command = dormouse.ns_command();
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().context("starting dormouse")
-}
-
-/// Waits for the end of a process that prints little; kills it when it takes too long.
-fn finish(mut child: Child, limit: Duration) -> Result<Output> {
-    let begun = Instant::now();
-    while child.try_wait()?.is_none() {
-        if begun.elapsed() > limit {
-            child.kill()?;
-            bail!("it does not end: {:?}", child.wait_with_output()?);
-        }
-        thread::sleep(GLANCE);
-    }
-    Ok(child.wait_with_output()?)
 }
 
 /// Looks until there is what is looked for.

@@ -25,6 +25,8 @@ mod simulate;
 
 mod mutants;
 
+mod soak;
+
 mod install;
 
 mod ground;
@@ -60,6 +62,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Break each rule on purpose, and see that the simulation notices
     Mutants(mutants::Mutants),
+    /// Play the real thing while everything goes wrong that can, and see that nothing is lost
+    Soak(soak::Soak),
     /// Measure what things cost, and write it into docs/performance.md
     Bench(bench::Bench),
 }
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Destroy(destroy) => ground().and_then(|ground| destroy::destroy(&ground, &destroy)),
         Command::Simulate(wanted) => simulate::simulate(&wanted),
         Command::Mutants(mutants) => mutants::kill(&mutants),
+        Command::Soak(wanted) => soak::soak(&wanted),
         Command::Bench(bench) => bench::measure(&bench),
     };
     match done {

@@ -53,7 +53,7 @@ const GAME: &str = "game";
 /// What a container's image sets beside what Fargate does.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games";
 
-/// Makes a root directory in a mount namespace of its own and runs `$6…` in it: as process 1, which sees no others.
+/// Makes a root directory in a mount namespace of its own and runs `$6…` in it.
 const CONTAINER: &str = r#"
 set -e
 root=$1 worlds=$2 task=$3 catalogue=$4 program=$5
@@ -75,6 +75,13 @@ mount --bind "$program" watchdog
 cd /
 exec chroot "$root" "$@"
 "#;
+
+/// The first process of a task, as Fargate has one where containers share process ids: it waits for whoever nobody else waits
+/// for. A container that is killed therefore ends alone.
+const PAUSE: &str = "sleep infinity & while :; do wait; done";
+
+/// How long that may take to be there.
+const PAUSE_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a stand-in is made of.
 pub struct Setup {
@@ -411,19 +418,32 @@ fn run(
     let ip = json!({ "privateIp": address.to_string() });
     status.say("ACTIVATING", ip.clone())?;
     thread::sleep(STAGE);
-    let mut watchdog = Container::new(command(&shared.setup, asked, id, namespace, dir)?.spawn()?);
+    let mut pause = namespace.command("unshare");
+    pause.args(["--pid", "--fork", "--kill-child=KILL", "sh", "-c", PAUSE]).stdin(Stdio::null());
+    let pause = Container::new(pause.spawn()?);
+    let mut watchdog = Container::new(command(&shared.setup, asked, id, namespace, &pause, dir)?.spawn()?);
     shared.change(id, |task| task.outside[0] = Some(watchdog.child.id()));
     status.say("RUNNING", ip)?;
     let mut game = Game::of(asked);
     let stop_timeout = asked["taskDefinition"]["containerDefinitions"][0]["stopTimeout"].as_u64();
     let stop_timeout = Duration::from_secs(stop_timeout.unwrap_or(30));
-    let mut told_at: Option<Instant> = None;
+    let (mut told_at, mut ended): (Option<Instant>, Option<i32>) = (None, None);
     loop {
-        if let Some(ended) = watchdog.child.try_wait()? {
+        if ended.is_none()
+            && let Some(status_of_it) = watchdog.child.try_wait()?
+        {
+            ended = Some(code(status_of_it));
             if told_at.is_none() {
-                status.say("DEACTIVATING", json!({ "exitCode": code(ended) }))?;
+                status.say("DEACTIVATING", json!({ "exitCode": ended }))?;
             }
-            return Ok(code(ended));
+        }
+        if let Some(code) = ended {
+            // It is essential, so that the others are told to end.
+            if game.stop(stop_timeout)? || shared.is_over() {
+                return Ok(code);
+            }
+            thread::sleep(LOOK_EVERY);
+            continue;
         }
         if told_at.is_none() && status.spool.join("stop.json").exists() {
             told_at = Some(Instant::now());
@@ -437,7 +457,7 @@ fn run(
                 watchdog.stop(stop_timeout);
             }
         } else if game.may_start() && is_healthy(asked, &watchdog)? {
-            let outside = game.start(&mut game_command(&shared.setup, asked, &watchdog, namespace, dir)?)?;
+            let outside = game.start(&mut game_command(&shared.setup, asked, &pause, namespace, dir)?)?;
             shared.change(id, |task| task.outside[1] = Some(outside));
         }
         game.tend()?;
@@ -562,20 +582,33 @@ fn is_healthy(asked: &Value, watchdog: &Container) -> Result<bool> {
     Ok(check.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
 }
 
-/// Returns the command that starts the game's container beside the watchdog's.
-fn game_command(
-    setup: &Setup,
-    asked: &Value,
-    watchdog: &Container,
-    machine: &Namespace,
-    dir: &Path,
-) -> Result<Command> {
-    let first = watchdog.first().context("the watchdog's container has ended")?;
+/// Returns the beginning of a command that starts a container of the task whose first process `pause` is.
+fn container(pause: &Container, machine: &Namespace) -> Result<Command> {
+    let begun = Instant::now();
+    let first = loop {
+        if let Some(first) = pause.first() {
+            break first;
+        }
+        ensure!(begun.elapsed() < PAUSE_LIMIT, "the task's first process has ended");
+        thread::sleep(LOOK_EVERY);
+    };
     let mut command = machine.command("nsenter");
     // `unshare` waits for what it has started, and goes on waiting when that stands still.
     command.arg("--no-fork").arg(format!("--pid=/proc/{first}/ns/pid"));
     command.args(["unshare", "--mount", "--fork", "--kill-child=KILL", "--propagation", "private"]);
     command.args(["sh", "-c", CONTAINER, "container"]);
+    Ok(command)
+}
+
+/// Returns the command that starts the game's container beside the watchdog's.
+fn game_command(
+    setup: &Setup,
+    asked: &Value,
+    pause: &Container,
+    machine: &Namespace,
+    dir: &Path,
+) -> Result<Command> {
+    let mut command = container(pause, machine)?;
     // Of what it is given besides, it sees the worlds alone.
     let nothing = dir.join("game/nothing");
     fs::create_dir_all(&nothing)?;
@@ -607,16 +640,21 @@ fn code(ended: ExitStatus) -> i32 {
 }
 
 /// Returns the command that starts the container of `asked` on `machine`.
-fn command(setup: &Setup, asked: &Value, id: &str, machine: &Namespace, dir: &Path) -> Result<Command> {
+fn command(
+    setup: &Setup,
+    asked: &Value,
+    id: &str,
+    machine: &Namespace,
+    pause: &Container,
+    dir: &Path,
+) -> Result<Command> {
     let definition = &asked["taskDefinition"]["containerDefinitions"][0];
     let overrides = &asked["overrides"]["containerOverrides"][0];
     let words = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
     };
     let chosen = if overrides["command"].is_array() { &overrides["command"] } else { &definition["command"] };
-    let mut command = machine.command("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private"]);
-    command.args(["sh", "-c", CONTAINER, "container"]);
+    let mut command = container(pause, machine)?;
     command.arg(dir.join("root")).arg(&setup.worlds).arg(dir.join("task")).arg(&setup.catalogue);
     command.arg(&setup.program);
     if let Some(clocks) = &setup.clocks {

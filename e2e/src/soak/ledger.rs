@@ -2,7 +2,7 @@
 //! anything was lost can be told exactly, which no other game lets anybody do. It stands in for a game where one of hundreds
 //! of rounds must be cheap; it is no fake of Dormouse's parts, which are all real.
 //!
-//! A player sends `+ID` until `=ID` comes back. The server stops by SIGINT, one time in twelve by SIGKILL alone.
+//! A player sends `+WORLD.ID` until `=WORLD.ID` comes back: another world may have the port by then, and has to be silent. The server stops by SIGINT, one time in twelve by SIGKILL alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,6 +42,7 @@ pub const START: &str = r#"
 exec python3 -c '
 import os, random, signal, socket
 world = os.path.join(os.environ["WORLD"], "world")
+here = os.environ["WORLD"].encode().split(b"/")
 os.makedirs(world, exist_ok=True)
 path = os.path.join(world, "ledger")
 book = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -68,7 +69,7 @@ while not ended:
     except (socket.timeout, OSError):
         continue
     line = said[1:]
-    if said[:1] != b"+" or b"\n" in line:
+    if said[:1] != b"+" or b"\n" in line or line.split(b".")[0] not in here:
         continue
     if line not in known:
         try:
@@ -112,6 +113,10 @@ protocol = "udp"
 [save]
 paths = ["world"]
 
+[import]
+marker = "ledger"
+into = "world"
+
 [stop]
 signal = "SIGINT"
 grace = "5s"
@@ -147,13 +152,8 @@ struct Pages {
 }
 
 impl Book {
-    /// Returns how many deposits were acknowledged and not taken back.
-    pub fn promised(&self) -> usize {
-        self.lock().acknowledged.len()
-    }
-
-    /// Returns what was acknowledged and not taken back.
-    pub fn acknowledged(&self) -> Vec<String> {
+    /// Returns the deposits that were acknowledged and not taken back.
+    pub fn promises(&self) -> Vec<String> {
         self.lock().acknowledged.iter().cloned().collect()
     }
 
@@ -226,12 +226,18 @@ pub struct Player {
 }
 
 impl Player {
-    /// Lets somebody play on the machine `ns`. Nobody else may ever have had this name in that world.
-    pub fn join(ns: &Namespace, server: SocketAddr, name: &str, book: &Arc<Book>) -> Result<Self> {
+    /// Lets somebody play in the world with the id `world` on the machine `ns`. Nobody else may ever have had this name there.
+    pub fn join(
+        ns: &Namespace,
+        server: SocketAddr,
+        world: &str,
+        name: &str,
+        book: &Arc<Book>,
+    ) -> Result<Self> {
         let socket = ns.within(|| Ok(UdpSocket::bind("0.0.0.0:0")?))?;
         socket.set_read_timeout(Some(DEPOSIT_EVERY))?;
         let is_over = Arc::new(AtomicBool::new(false));
-        let (name, book, over) = (name.to_owned(), book.clone(), is_over.clone());
+        let (name, book, over) = (format!("{world}.{name}"), book.clone(), is_over.clone());
         let thread = thread::spawn(move || play(&socket, server, &name, &book, &over));
         Ok(Self { is_over, thread: Some(thread) })
     }

@@ -204,26 +204,26 @@ impl<'a> Life<'a> {
         for _ in 0..self.chance.usize(0..4) {
             self.players += 1;
             let name = format!("p{}", self.players);
-            players.push(Player::join(ns, awake.address, &name, &self.book)?);
+            players.push(Player::join(ns, awake.address, &self.id, &name, &self.book)?);
         }
         let (begun, time) = (Instant::now(), seconds(&mut self.chance, 3..40));
-        let before = self.book.promised();
+        let before = self.book.promises().len();
         let mut backup_at = happens(&mut self.chance, 25).then(|| time / 3);
         while begun.elapsed() < time && !self.ground.is_over() {
             if backup_at.is_some_and(|at| begun.elapsed() >= at) {
                 backup_at = None;
-                self.wished = self.book.acknowledged();
+                self.wished = self.book.promises();
                 if self.ground.cloud.on(BOB, "backup", &self.name).is_ok() {
                     self.ground.count("archives that were asked for while awake");
                 }
             }
-            let has_played = self.book.promised() > before;
+            let has_played = self.book.promises().len() > before;
             if !players.is_empty() && has_played && self.is_thrown_out(awake, begun)? {
                 break;
             }
             thread::sleep(LOOK_EVERY);
         }
-        self.ground.field.tally.add("deposits", (self.book.promised() - before) as u64);
+        self.ground.field.tally.add("deposits", (self.book.promises().len() - before) as u64);
         Ok(players)
     }
 

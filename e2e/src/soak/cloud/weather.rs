@@ -106,17 +106,13 @@ pub(super) fn go_wrong(
     pause: std::ops::Range<u64>,
     mut strike: impl FnMut(&mut Rng) -> Result<()>,
 ) {
-    if std::env::var("PEACE").is_ok() { return; }
-    while !over.load(Ordering::SeqCst) {
+    while !over.load(Ordering::SeqCst) && !ground.is_over() {
         let begun = Instant::now();
         let time = seconds(chance, pause.clone());
         while begun.elapsed() < time && !over.load(Ordering::SeqCst) {
             thread::sleep(LOOK_EVERY / 3);
         }
         let Some(_bad) = ground.weather.bad() else { continue };
-        if over.load(Ordering::SeqCst) {
-            return;
-        }
         if let Err(error) = strike(chance) {
             // What was to go wrong went wrong: something else stood still just then.
             ground.story(&format!("no fault: {error:#}"));

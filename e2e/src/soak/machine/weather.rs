@@ -1,0 +1,117 @@
+//! What goes wrong with the machine as a whole, one thing after the other, with some calm in between. None of it is a reason to
+//! throw anybody out.
+
+use std::{fs, path::Path, sync::atomic::Ordering, time::Duration};
+
+use anyhow::{Context, Result};
+use fastrand::Rng;
+use nix::sys::signal::{Signal, kill};
+
+use super::Machine;
+
+/// How far a clock may be wrong, in seconds.
+const FAR: i64 = 30 * 60;
+
+/// Lets one gust follow the other while rounds are begun; then the weather clears.
+pub(super) fn blow(machine: &Machine<'_>, mut rng: Rng) {
+    while machine.field.pause(Duration::from_millis(rng.u64(3_000..25_000))) {
+        machine.gusts.fetch_add(1, Ordering::SeqCst);
+        let gust = Gust::draw(&mut rng);
+        if let Err(error) = gust.blow(machine, &mut rng) {
+            machine.field.found(machine.name, &format!("{gust:?}: {error:#}"));
+        }
+        machine.gusts.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Something that goes wrong, and is put right again.
+#[derive(Debug, Clone, Copy)]
+enum Gust {
+    KillControl,
+    FreezeControl,
+    CutLoopback,
+    FillDisk,
+    TurnClock,
+}
+
+impl Gust {
+    fn draw(rng: &mut Rng) -> Self {
+        let all =
+            [Self::KillControl, Self::FreezeControl, Self::CutLoopback, Self::FillDisk, Self::TurnClock];
+        all[rng.usize(..all.len())]
+    }
+
+    fn blow(self, machine: &Machine<'_>, rng: &mut Rng) -> Result<()> {
+        let tell = |what, how: String| machine.field.fault(machine.name, what, &how);
+        let dormouse = &machine.dormouse;
+        match self {
+            Self::KillControl => {
+                let down = if rng.bool() { Duration::ZERO } else { seconds(rng, 1, 30) };
+                tell("kills of the control plane", format!("for {down:.0?}"));
+                dormouse.kill_control()?;
+                machine.field.pause(down);
+                dormouse.start().context("it does not start again")
+            }
+            Self::FreezeControl => {
+                let time = frozen(rng);
+                let Some(pid) = dormouse.control_pid() else { return Ok(()) };
+                tell("stops of the control plane by SIGSTOP", format!("for {time:.0?}"));
+                kill(pid, Signal::SIGSTOP)?;
+                machine.field.pause(time);
+                Ok(kill(pid, Signal::SIGCONT)?)
+            }
+            Self::CutLoopback => {
+                let time = seconds(rng, 2, 60);
+                tell("network cuts", format!("for {time:.0?}"));
+                machine.lab.server().cut_loopback()?;
+                machine.field.pause(time);
+                machine.lab.server().mend_loopback()
+            }
+            Self::FillDisk => {
+                let (time, left) = (seconds(rng, 2, 40), 4096 * rng.u64(0..200));
+                tell("full disks", format!("{left} bytes left for {time:.0?}"));
+                machine.disk.fill(left)?;
+                machine.field.pause(time);
+                machine.disk.empty()
+            }
+            Self::TurnClock => {
+                let to = rng.i64(-FAR..=FAR);
+                tell("jumps of the clock", format!("to {to:+} s"));
+                set_clock(&machine.clock, to)
+            }
+        }
+    }
+}
+
+/// Draws how long something is frozen: mostly for moments, now and then for minutes.
+pub(super) fn frozen(rng: &mut Rng) -> Duration {
+    if rng.u8(..4) == 0 { seconds(rng, 60, 150) } else { seconds(rng, 1, 20) }
+}
+
+pub(super) fn seconds(rng: &mut Rng, least: u64, most: u64) -> Duration {
+    Duration::from_millis(rng.u64(least * 1000..most * 1000))
+}
+
+/// Sets a clock of libfaketime's: so many seconds off.
+fn set_clock(clock: &Path, off: i64) -> Result<()> {
+    let draft = clock.with_extension("new");
+    fs::write(&draft, format!("{off:+}"))?;
+    Ok(fs::rename(draft, clock)?)
+}
+
+/// Returns what starts a program whose clock is in the file `clock`. Time that has passed is not changed by it: only what time it
+/// is.
+pub(super) fn with_clock(clock: &Path) -> Result<Vec<String>> {
+    let directory = fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path().join("faketime"));
+    let library = directory.map(|dir| dir.join("libfaketimeMT.so.1")).find(|library| library.exists());
+    let library =
+        library.context("there is no libfaketimeMT.so.1; on Debian: apt-get install libfaketime")?;
+    Ok(vec![
+        "env".into(),
+        format!("LD_PRELOAD={}", library.display()),
+        format!("FAKETIME_TIMESTAMP_FILE={}", clock.display()),
+        "FAKETIME_CACHE_DURATION=1".into(),
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
+        "NO_FAKE_STAT=1".into(),
+    ])
+}
