@@ -77,7 +77,8 @@ pub(super) fn play(field: &Field<'_>, name: &str, n: u32, seed: u64) -> Result<(
         ground.cloud.moto.repeat_task_events()?;
     }
     let lives: Vec<_> = (0..WORLDS).map(|n| Life::begin(&ground, n, chance.fork())).collect::<Result<_>>()?;
-    let harms: Vec<_> = lives.iter().map(|life| Harm::to(&ground, life.case.clone(), chance.fork())).collect();
+    let harms: Vec<_> =
+        lives.iter().map(|life| Harm::to(&ground, life.case.clone(), chance.fork())).collect();
     let over = AtomicBool::new(false);
     let [mut storm, mut drizzle] = [chance.fork(), chance.fork()];
     thread::scope(|scope| {

@@ -140,7 +140,13 @@ fn stand_still(
 }
 
 /// Cuts the way between a watchdog and the front door, in one direction or the other.
-fn cut(ground: &Ground<'_>, task: &Task, chance: &mut Rng, name: &str, lasts: impl Fn(Duration)) -> Result<()> {
+fn cut(
+    ground: &Ground<'_>,
+    task: &Task,
+    chance: &mut Rng,
+    name: &str,
+    lasts: impl Fn(Duration),
+) -> Result<()> {
     let time = if happens(chance, 60) { seconds(chance, 5..25) } else { seconds(chance, 25..90) };
     let (lab, machine) = (&ground.cloud.lab, task.address.context("a task without a machine")?);
     let server = lab.server();
@@ -151,7 +157,8 @@ fn cut(ground: &Ground<'_>, task: &Task, chance: &mut Rng, name: &str, lasts: im
         server.speak_towards(machine)
     } else {
         let clients = (0..lab.clients()).map(|n| lab.client(n));
-        let place = clients.into_iter().find(|client| client.address == machine).context("no such machine")?;
+        let place =
+            clients.into_iter().find(|client| client.address == machine).context("no such machine")?;
         ground.fault("cuts of the way to the front door", &format!("{name} for {time:.1?}"));
         place.mute_towards(server.address)?;
         lasts(time);

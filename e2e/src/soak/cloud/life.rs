@@ -11,11 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
 use serde_json::Value;
 
-use super::{
-    Ground, LOOK_EVERY, happens,
-    harm::Case,
-    pick, seconds,
-};
+use super::{Ground, LOOK_EVERY, happens, harm::Case, pick, seconds};
 use crate::{
     cloud::people::{ANN, Answered, BOB, Friend},
     soak::ledger::{Book, Player},
@@ -90,7 +86,7 @@ impl<'a> Life<'a> {
         let options = [
             ("name", self.name.as_str()),
             ("game", GAME),
-            ("join-within", "60s"),
+            ("join-within", "40s"),
             ("sleep-after", sleep_after.as_str()),
         ];
         let made = |world: &Value| world["id"].is_string();
@@ -201,12 +197,13 @@ impl<'a> Life<'a> {
     fn play(&mut self, awake: &Awake) -> Result<Vec<Player>> {
         let ns = self.ground.cloud.lab.client(self.n);
         let mut players = Vec::new();
-        for _ in 0..self.chance.usize(0..4) {
+        for _ in 0..*pick(&mut self.chance, &[0, 1, 1, 2, 2, 3, 3]) {
             self.players += 1;
             let name = format!("p{}", self.players);
             players.push(Player::join(ns, awake.address, &self.id, &name, &self.book)?);
         }
-        let (begun, time) = (Instant::now(), seconds(&mut self.chance, 3..40));
+        let longest = *pick(&mut self.chance, &[8, 12, 40]);
+        let (begun, time) = (Instant::now(), seconds(&mut self.chance, 3..longest));
         let before = self.book.promises().len();
         let mut backup_at = happens(&mut self.chance, 25).then(|| time / 3);
         while begun.elapsed() < time && !self.ground.is_over() {
@@ -349,7 +346,9 @@ impl<'a> Life<'a> {
             // The second time it is not there any more.
             match life.ground.cloud.delete(&name) {
                 Ok(()) => Ok(()),
-                Err(error) if life.ground.cloud.world(&name).is_ok_and(|world| !is_gone(&world)) => Err(error),
+                Err(error) if life.ground.cloud.world(&name).is_ok_and(|world| !is_gone(&world)) => {
+                    Err(error)
+                }
                 Err(error) if format!("{error:#}").contains("404") => Ok(()),
                 Err(error) => Err(error),
             }
@@ -369,7 +368,8 @@ impl<'a> Life<'a> {
         let newest = world["archive"]["id"].as_str().and_then(|id| self.archives.get_key_value(id));
         if let Some((archive, held)) = newest {
             let file = self.ground.cloud.archive_file(&id, archive);
-            let kept = crate::soak::ledger::read_archive(&file).context("the last archive of a deleted world")?;
+            let kept =
+                crate::soak::ledger::read_archive(&file).context("the last archive of a deleted world")?;
             ensure!(kept == *held, "the last archive of a deleted world is another one");
         }
         self.make()
@@ -429,7 +429,10 @@ impl<'a> Life<'a> {
         if calm.is_none() && begun.elapsed() > PATIENCE {
             *calm = Some(self.ground.weather.calm());
         }
-        ensure!(self.ground.weather.clear_for() < CALM_LIMIT || calm.is_none(), "it was calm for {CALM_LIMIT:?}");
+        ensure!(
+            self.ground.weather.clear_for() < CALM_LIMIT || calm.is_none(),
+            "it was calm for {CALM_LIMIT:?}"
+        );
         ensure!(!self.ground.is_broken.load(std::sync::atomic::Ordering::SeqCst), "something else is broken");
         Ok(())
     }
@@ -472,7 +475,8 @@ impl<'a> Life<'a> {
     /// Waits until the world sleeps and no task runs for it.
     fn come_to_rest(&self) -> Result<Value> {
         let begun = Instant::now();
-        let is_idle = |life: &Self| !life.ground.cloud.fargate.running().iter().any(|task| task.world() == life.id);
+        let is_idle =
+            |life: &Self| !life.ground.cloud.fargate.running().iter().any(|task| task.world() == life.id);
         self.right("it sleeps, and no task runs for it", |life| {
             Ok(life.ground.cloud.world(&life.name)?["state"] == "asleep" && is_idle(life))
         })?;
@@ -495,7 +499,8 @@ impl<'a> Life<'a> {
             let all: Vec<_> = text.lines().filter(|line| !line.contains("CloudWatchMetrics")).collect();
             all[all.len().saturating_sub(lines)..].join("\n")
         };
-        let of_it = |text: String| text.lines().filter(|line| line.contains(&self.id)).collect::<Vec<_>>().join("\n");
+        let of_it =
+            |text: String| text.lines().filter(|line| line.contains(&self.id)).collect::<Vec<_>>().join("\n");
         let mut said = format!("--- interactions\n{}\n", end(of_it(cloud.interactions.logs()), 15));
         said += &format!("--- worker\n{}\n", end(of_it(cloud.worker.logs()), 40));
         for task in cloud.fargate.tasks_of(&self.id).iter().rev().take(2) {

@@ -14,7 +14,11 @@ impl Life<'_> {
     pub(super) fn check(&mut self, asleep: &Value) -> Result<()> {
         let outcome = outcome(asleep);
         let is_archived = ARCHIVED.iter().any(|begin| outcome.starts_with(begin));
-        self.ground.count(if is_archived { "rounds that were archived" } else { "rounds that ended otherwise" });
+        self.ground.count(if is_archived {
+            "rounds that were archived"
+        } else {
+            "rounds that ended otherwise"
+        });
         if let Err(error) = self.check_files(asleep, is_archived) {
             self.found(&format!("{error:#}\nafter: {outcome}\n{asleep:#}"));
             // The next round begins with what there is.
@@ -59,7 +63,10 @@ impl Life<'_> {
             None => {
                 // It may have been made while the world was awake.
                 let missing = self.wished.iter().find(|line| !held.contains(line));
-                ensure!(missing.is_none(), "archive {id} lacks {missing:?}, which was there before it was asked for");
+                ensure!(
+                    missing.is_none(),
+                    "archive {id} lacks {missing:?}, which was there before it was asked for"
+                );
                 self.archives.insert(id.to_owned(), held.clone());
             }
         }
@@ -85,7 +92,11 @@ impl Life<'_> {
         if outcome.starts_with("restored from archive") {
             self.ground.count("archives that were put back");
             if !is_new {
-                self.found(&format!("restored, and the files are not those of the archive: {} of {} lines\n{asleep:#}", disk.len(), held.len()));
+                self.found(&format!(
+                    "restored, and the files are not those of the archive: {} of {} lines\n{asleep:#}",
+                    disk.len(),
+                    held.len()
+                ));
             }
             self.book.rewind(&held);
         } else if outcome.starts_with("it was not restored") {

@@ -159,7 +159,10 @@ pub(super) fn storm(ground: &Ground<'_>, chance: &mut Rng, over: &AtomicBool) {
             _ => {
                 let function = *pick(chance, &[Caller::FrontDoor, Caller::Worker]);
                 let (time, ahead_s) = (seconds(chance, 2..30), chance.i64(-1800..1800));
-                ground.fault("jumps of a function's clock", &format!("{function:?} by {ahead_s} s for {time:.1?}"));
+                ground.fault(
+                    "jumps of a function's clock",
+                    &format!("{function:?} by {ahead_s} s for {time:.1?}"),
+                );
                 ground.cloud.set_clock(function, ahead_s)?;
                 lasts(time);
                 ground.cloud.set_clock(function, 0)?;
@@ -191,7 +194,11 @@ const CALLS: [(&str, &[&str], &[(&str, u16)], &str); 4] = [
     (
         "dynamodb",
         &["GetItem", "PutItem", "PutItem", "Query", "BatchGetItem", "DeleteItem"],
-        &[("ProvisionedThroughputExceededException", 400), ("ThrottlingException", 400), ("InternalServerError", 500)],
+        &[
+            ("ProvisionedThroughputExceededException", 400),
+            ("ThrottlingException", 400),
+            ("InternalServerError", 500),
+        ],
         "failures of DynamoDB",
     ),
     (
@@ -206,7 +213,12 @@ const CALLS: [(&str, &[&str], &[(&str, u16)], &str); 4] = [
         &[("ThrottlingException", 400), ("ServerException", 500), ("ServiceUnavailable", 503)],
         "failures of ECS",
     ),
-    ("ssm", &["GetParameters"], &[("ThrottlingException", 400), ("InternalServerError", 500)], "failures of SSM"),
+    (
+        "ssm",
+        &["GetParameters"],
+        &[("ThrottlingException", 400), ("InternalServerError", 500)],
+        "failures of SSM",
+    ),
 ];
 
 /// What is refused, or done and then denied.
