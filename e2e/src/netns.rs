@@ -82,6 +82,11 @@ impl Lab {
         &self.server
     }
 
+    /// Returns how many clients there are.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
     /// Returns the namespace of client `i`, counted from 0.
     pub fn client(&self, i: usize) -> &Namespace {
         &self.clients[i]

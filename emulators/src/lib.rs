@@ -25,7 +25,7 @@ pub use install::install;
 pub use moto::{Call, Moto, Options, When};
 pub use needed::Needed;
 pub use s3::S3;
-pub use s3_watch::S3Watch;
+pub use s3_watch::{S3Fault, S3Watch};
 
 mod install;
 

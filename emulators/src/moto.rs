@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -241,6 +242,11 @@ impl Moto {
             bail!("moto refuses {method} {path}: {text}");
         }
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Returns the process that serves the account, to have it stand still.
+    pub fn process(&self) -> Option<Pid> {
+        self.process.pid()
     }
 
     /// Ends the account before its time, as an outage of every service.

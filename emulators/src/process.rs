@@ -81,11 +81,15 @@ impl Guarded {
         if !self.is_running().unwrap_or(false) {
             return;
         }
-        let pid = fs::read_to_string(&self.pid_file).ok().and_then(|pid| pid.trim().parse().ok());
-        if let Some(pid) = pid {
+        if let Some(pid) = self.pid() {
             // Not an error: it may end by itself in between.
-            let _ = kill(Pid::from_raw(pid), signal);
+            let _ = kill(pid, signal);
         }
+    }
+
+    /// Returns the program's process id, which stays when the program has ended; none if it has only just been started.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        fs::read_to_string(&self.pid_file).ok()?.trim().parse().ok().map(Pid::from_raw)
     }
 
     /// Waits until `ready` returns something; an error with the end of the log when the program ends before that or

@@ -5,7 +5,7 @@
 //! is not there needs `s3:ListBucket` too, or is told that it is forbidden.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -29,25 +29,61 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct S3Watch {
     address: SocketAddr,
-    needed: Arc<Mutex<BTreeSet<Needed>>>,
+    desk: Arc<Desk>,
     ended: Arc<AtomicBool>,
+}
+
+/// What all connections share.
+#[derive(Debug, Default)]
+struct Desk {
+    needed: Mutex<BTreeSet<Needed>>,
+    faults: Mutex<VecDeque<S3Fault>>,
+}
+
+/// What a request meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum S3Fault {
+    /// 503 `SlowDown`; nothing is done.
+    SlowDown,
+    /// 500 `InternalError`; nothing is done.
+    InternalError,
+    /// The connection breaks off before the request arrives.
+    CutBefore,
+    /// The connection breaks off when the request has arrived: it takes effect, and nobody hears of that.
+    CutAfter,
+}
+
+impl S3Fault {
+    /// Returns the answer that it is; none where there is no answer.
+    fn answer(self) -> Option<String> {
+        let (status, code) = match self {
+            Self::SlowDown => ("503 Slow Down", "SlowDown"),
+            Self::InternalError => ("500 Internal Server Error", "InternalError"),
+            Self::CutBefore | Self::CutAfter => return None,
+        };
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>injected by a test</Message></Error>"
+        );
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nConnection: close\r\n");
+        Some(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    }
 }
 
 impl S3Watch {
     /// Starts a watch on loopback in front of the server at `target`.
     pub fn start(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let (address, needed, ended) =
-            (listener.local_addr()?, Arc::default(), Arc::new(AtomicBool::new(false)));
-        let watch = Self { address, needed: Arc::clone(&needed), ended: ended.clone() };
+        let (address, desk, ended) =
+            (listener.local_addr()?, Arc::<Desk>::default(), Arc::new(AtomicBool::new(false)));
+        let watch = Self { address, desk: desk.clone(), ended: ended.clone() };
         thread::Builder::new().name("s3-watch".into()).spawn(move || {
             for near in listener.incoming() {
                 if ended.load(Ordering::SeqCst) {
                     return;
                 }
-                let needed = needed.clone();
+                let desk = desk.clone();
                 // A connection that breaks off is the business of its two ends.
-                thread::spawn(move || near.and_then(|near| join(near, target, &needed)));
+                thread::spawn(move || near.and_then(|near| join(near, target, &desk)));
             }
         })?;
         Ok(watch)
@@ -60,7 +96,17 @@ impl S3Watch {
 
     /// Returns what was needed for the requests with a session token, whose name the caller's is.
     pub fn needed(&self) -> BTreeSet<Needed> {
-        lock(&self.needed).clone()
+        lock(&self.desk.needed).clone()
+    }
+
+    /// Has the next requests meet `faults`, whoever they are from.
+    pub fn fault(&self, faults: impl IntoIterator<Item = S3Fault>) {
+        lock(&self.desk.faults).extend(faults);
+    }
+
+    /// Forgets the faults that have not struck, and returns how many there were.
+    pub fn clear_faults(&self) -> usize {
+        std::mem::take(&mut *lock(&self.desk.faults)).len()
     }
 }
 
@@ -79,19 +125,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What is needed besides if the answer to a request is that there is no such object.
 type Absence = Arc<Mutex<Option<Needed>>>;
 
-fn join(near: TcpStream, target: SocketAddr, needed: &Arc<Mutex<BTreeSet<Needed>>>) -> io::Result<()> {
+fn join(near: TcpStream, target: SocketAddr, desk: &Arc<Desk>) -> io::Result<()> {
     let far = TcpStream::connect(target)?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
-    let absence = Absence::default();
+    let (absence, cut) = (Absence::default(), Arc::new(AtomicBool::new(false)));
     let (from_far, to_near) = (far.try_clone()?, near.try_clone()?);
-    let (noted, awaited) = (needed.clone(), absence.clone());
+    let (noted, awaited, is_cut) = (desk.clone(), absence.clone(), cut.clone());
     thread::spawn(move || {
-        let passed = answers(from_far, &to_near, &awaited, &noted);
+        let passed = answers(from_far, &to_near, &awaited, &noted.needed, &is_cut);
         // Whoever waits for more is told that there is none.
         to_near.shutdown(Shutdown::Both).and(passed)
     });
-    let passed = requests(near, &far, &absence, needed);
+    let passed = requests(near, &far, &absence, desk, &cut);
     far.shutdown(Shutdown::Write).and(passed)
 }
 
@@ -100,7 +146,8 @@ fn requests(
     mut near: TcpStream,
     mut far: &TcpStream,
     absence: &Absence,
-    needed: &Mutex<BTreeSet<Needed>>,
+    desk: &Desk,
+    cut: &AtomicBool,
 ) -> io::Result<()> {
     let (mut held, mut buffer) = (Vec::new(), vec![0; CHUNK]);
     loop {
@@ -117,7 +164,12 @@ fn requests(
         };
         let head = Head::read(&held[..end]).ok_or_else(|| io::Error::other("no request of S3"))?;
         *lock(absence) = head.absence();
-        lock(needed).extend(head.needed());
+        lock(&desk.needed).extend(head.needed());
+        match lock(&desk.faults).pop_front() {
+            None => {}
+            Some(S3Fault::CutAfter) => cut.store(true, Ordering::SeqCst),
+            Some(fault) => return refuse(near, head.length, (held.len() - end) as u64, fault),
+        }
         far.write_all(&held[..end])?;
         let mut left = head.length;
         let here = held.len() - end;
@@ -132,18 +184,31 @@ fn requests(
     }
 }
 
-/// Passes answers on, and notes which say that there is no such object.
+/// Answers a request, of whose body `here` bytes of `length` have come, as `fault` does; the connection ends with it.
+fn refuse(mut near: TcpStream, length: u64, here: u64, fault: S3Fault) -> io::Result<()> {
+    let Some(answer) = fault.answer() else { return near.shutdown(Shutdown::Both) };
+    // Whoever still sends would not read it.
+    io::copy(&mut (&near).take(length.saturating_sub(here)), &mut io::sink())?;
+    near.write_all(answer.as_bytes())?;
+    near.shutdown(Shutdown::Both)
+}
+
+/// Passes answers on, unless they are `cut`, and notes which say that there is no such object.
 fn answers(
     mut far: TcpStream,
     mut near: &TcpStream,
     absence: &Absence,
     needed: &Mutex<BTreeSet<Needed>>,
+    cut: &AtomicBool,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         let n = far.read(&mut buffer)?;
         if n == 0 {
             return Ok(());
+        }
+        if cut.load(Ordering::SeqCst) {
+            return far.shutdown(Shutdown::Both);
         }
         // Nobody asks again before the answer is there, so this begins with the status of what was asked last.
         if let Some(absent) = lock(absence).take()

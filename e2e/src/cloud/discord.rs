@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -53,6 +53,8 @@ struct Held {
     commands: BTreeMap<String, Value>,
     broken: Vec<String>,
     troubles: VecDeque<Trouble>,
+    /// Until when it answers nothing but 503.
+    down_until: Option<Instant>,
     next_id: u64,
 }
 
@@ -108,6 +110,7 @@ impl Discord {
             commands: BTreeMap::new(),
             broken: Vec::new(),
             troubles: VecDeque::new(),
+            down_until: None,
             next_id: 1_500_000_000_000_000_000,
         };
         let held = Arc::new(Mutex::new(held));
@@ -156,6 +159,26 @@ impl Discord {
     /// Has the next changes to answers meet `troubles`.
     pub fn trouble(&self, troubles: &[Trouble]) {
         self.lock().troubles.extend(troubles);
+    }
+
+    /// Answers everything with 503 for `time`.
+    pub fn go_down(&self, time: Duration) {
+        self.lock().down_until = Some(Instant::now() + time);
+    }
+
+    /// Ends all trouble.
+    pub fn be_well(&self) {
+        let mut held = self.lock();
+        held.troubles.clear();
+        held.down_until = None;
+    }
+
+    /// Removes the message that says `words`, as people with the right to do so can; tells whether there was one.
+    pub fn remove_message(&self, words: &str) -> bool {
+        let mut held = self.lock();
+        let found = held.messages.iter().find(|(_, message)| read(&message.body).contains(words));
+        let id = found.map(|(id, _)| id.clone());
+        id.is_some_and(|id| held.messages.remove(&id).is_some())
     }
 
     /// Returns how much of the trouble has not struck.
@@ -300,11 +323,13 @@ async fn serve(
         _ => ("?", String::new(), Err("there is no such thing".to_owned())),
     };
     let checked = checked.and_then(|()| check_head(what, &headers, &held.bot_token));
+    let is_down = held.down_until.is_some_and(|until| Instant::now() < until);
     let (status, answer) = match (checked, what) {
         (Err(why), _) => {
             held.broken.push(format!("{method} {path}: {why}"));
             (400, failure(50035, "Invalid Form Body"))
         }
+        (Ok(()), _) if is_down => (503, failure(0, "503: Service Unavailable")),
         (Ok(()), "PATCH answer") => held.change_answer(&of, &body),
         (Ok(()), "POST message") => held.post(&body),
         (Ok(()), "GET application") => {

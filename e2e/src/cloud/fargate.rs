@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::MetadataExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -35,6 +35,7 @@ use nix::{
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use super::clocks::{self, Clocks};
 use crate::netns::{Lab, Namespace};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -52,7 +53,7 @@ const GAME: &str = "game";
 /// What a container's image sets beside what Fargate does.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games";
 
-/// Makes a root directory in a mount namespace of its own and runs `$6…` in it: as process 1, which sees no others.
+/// Makes a root directory in a mount namespace of its own and runs `$6…` in it.
 const CONTAINER: &str = r#"
 set -e
 root=$1 worlds=$2 task=$3 catalogue=$4 program=$5
@@ -75,6 +76,13 @@ cd /
 exec chroot "$root" "$@"
 "#;
 
+/// The first process of a task, as Fargate has one where containers share process ids: it waits for whoever nobody else waits
+/// for. A container that is killed therefore ends alone.
+const PAUSE: &str = "sleep infinity & while :; do wait; done";
+
+/// How long that may take to be there.
+const PAUSE_LIMIT: Duration = Duration::from_secs(20);
+
 /// What a stand-in is made of.
 pub struct Setup {
     /// The lab.
@@ -95,6 +103,8 @@ pub struct Setup {
     pub scratch: PathBuf,
     /// S3, which every machine reaches at this address of its own.
     pub s3: SocketAddr,
+    /// What lets the clocks of watchdogs jump, if they are to.
+    pub clocks: Option<Clocks>,
 }
 
 /// What goes wrong with a task.
@@ -123,12 +133,43 @@ pub struct Task {
     pub told_at: Option<Instant>,
     /// When it had ended, and its exit code.
     pub ended: Option<(Instant, Option<i32>)>,
+    /// Its machine.
+    machine: Option<PathBuf>,
+    /// The process outside each of its containers, the watchdog's first.
+    outside: [Option<u32>; 2],
+}
+
+/// A container of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The watchdog's.
+    Watchdog,
+    /// The game's.
+    Game,
 }
 
 impl Task {
     /// Returns what a file in the task's directory holds, such as `game.log`.
     pub fn file(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap_or_default()
+    }
+
+    /// Returns the first process of a container, by the number that it has here, if it runs.
+    pub fn process(&self, which: Which) -> Option<Pid> {
+        let outside = match which {
+            Which::Watchdog => self.outside[0],
+            Which::Game => self.outside[1],
+        };
+        let first = first_child(outside?)?;
+        // Numbers are used again; nobody else is on that machine.
+        let place = fs::metadata(format!("/proc/{first}/ns/net")).ok()?.ino();
+        let is_there = fs::metadata(self.machine.as_ref()?).is_ok_and(|machine| machine.ino() == place);
+        (self.ended.is_none() && is_there).then_some(first)
+    }
+
+    /// Has its watchdog's clock jump: it shows the true time and so many seconds more.
+    pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
+        clocks::set(&self.dir.join("clock"), ahead_s)
     }
 
     /// Returns the world that it is for.
@@ -186,6 +227,11 @@ impl Fargate {
     /// Returns the tasks, oldest first.
     pub fn tasks(&self) -> Vec<Task> {
         self.shared.lock().tasks.clone()
+    }
+
+    /// Returns the tasks that have not ended, oldest first.
+    pub fn running(&self) -> Vec<Task> {
+        self.shared.lock().tasks.iter().filter(|task| task.ended.is_none()).cloned().collect()
     }
 
     /// Returns the tasks of a world, oldest first.
@@ -295,6 +341,8 @@ fn serve(shared: &Shared, spool: &Path) -> Result<()> {
             dir: dir.join("task"),
             told_at: None,
             ended: None,
+            machine: None,
+            outside: [None; 2],
         };
         state.tasks.push(task);
         state.faults.pop_front()
@@ -366,22 +414,36 @@ fn run(
 ) -> Result<i32> {
     let namespace = shared.setup.lab.client(machine.client);
     let address = namespace.address;
-    shared.change(id, |task| task.address = Some(address));
+    shared.change(id, |task| (task.address, task.machine) = (Some(address), Some(namespace.path())));
     let ip = json!({ "privateIp": address.to_string() });
     status.say("ACTIVATING", ip.clone())?;
     thread::sleep(STAGE);
-    let mut watchdog = Container::new(command(&shared.setup, asked, id, namespace, dir)?.spawn()?);
+    let mut pause = namespace.command("unshare");
+    pause.args(["--pid", "--fork", "--kill-child=KILL", "sh", "-c", PAUSE]).stdin(Stdio::null());
+    let pause = Container::new(pause.spawn()?);
+    let mut watchdog = Container::new(command(&shared.setup, asked, id, namespace, &pause, dir)?.spawn()?);
+    shared.change(id, |task| task.outside[0] = Some(watchdog.child.id()));
     status.say("RUNNING", ip)?;
     let mut game = Game::of(asked);
     let stop_timeout = asked["taskDefinition"]["containerDefinitions"][0]["stopTimeout"].as_u64();
     let stop_timeout = Duration::from_secs(stop_timeout.unwrap_or(30));
-    let mut told_at: Option<Instant> = None;
+    let (mut told_at, mut ended): (Option<Instant>, Option<i32>) = (None, None);
     loop {
-        if let Some(ended) = watchdog.child.try_wait()? {
+        if ended.is_none()
+            && let Some(status_of_it) = watchdog.child.try_wait()?
+        {
+            ended = Some(code(status_of_it));
             if told_at.is_none() {
-                status.say("DEACTIVATING", json!({ "exitCode": code(ended) }))?;
+                status.say("DEACTIVATING", json!({ "exitCode": ended }))?;
             }
-            return Ok(code(ended));
+        }
+        if let Some(code) = ended {
+            // It is essential, so that the others are told to end.
+            if game.stop(stop_timeout)? || shared.is_over() {
+                return Ok(code);
+            }
+            thread::sleep(LOOK_EVERY);
+            continue;
         }
         if told_at.is_none() && status.spool.join("stop.json").exists() {
             told_at = Some(Instant::now());
@@ -395,7 +457,8 @@ fn run(
                 watchdog.stop(stop_timeout);
             }
         } else if game.may_start() && is_healthy(asked, &watchdog)? {
-            game.start(&mut game_command(&shared.setup, asked, &watchdog, namespace, dir)?)?;
+            let outside = game.start(&mut game_command(&shared.setup, asked, &pause, namespace, dir)?)?;
+            shared.change(id, |task| task.outside[1] = Some(outside));
         }
         game.tend()?;
         if shared.is_over() {
@@ -426,16 +489,16 @@ impl Game {
         matches!(self, Self::Awaited)
     }
 
-    fn start(&mut self, command: &mut Command) -> Result<()> {
-        *self = Self::Running(Container::new(command.spawn()?));
-        Ok(())
+    fn start(&mut self, command: &mut Command) -> Result<u32> {
+        let container = Container::new(command.spawn()?);
+        let outside = container.child.id();
+        *self = Self::Running(container);
+        Ok(outside)
     }
 
     /// Takes note of its end.
     fn tend(&mut self) -> Result<()> {
         if let Self::Running(container) = self {
-            // `nsenter` stands still as soon as what it has started does, and would for ever.
-            let _ = kill(Pid::from_raw(container.child.id().cast_signed()), Signal::SIGCONT);
             if container.child.try_wait()?.is_some() {
                 *self = Self::Ended;
             }
@@ -491,10 +554,13 @@ impl Container {
 
     /// Returns its first process, by the number that it has here.
     fn first(&self) -> Option<Pid> {
-        let outer = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).ok()?;
-        children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
+        first_child(self.child.id())
     }
+}
+
+fn first_child(of: u32) -> Option<Pid> {
+    let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
 }
 
 impl Drop for Container {
@@ -516,18 +582,33 @@ fn is_healthy(asked: &Value, watchdog: &Container) -> Result<bool> {
     Ok(check.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
 }
 
+/// Returns the beginning of a command that starts a container of the task whose first process `pause` is.
+fn container(pause: &Container, machine: &Namespace) -> Result<Command> {
+    let begun = Instant::now();
+    let first = loop {
+        if let Some(first) = pause.first() {
+            break first;
+        }
+        ensure!(begun.elapsed() < PAUSE_LIMIT, "the task's first process has ended");
+        thread::sleep(LOOK_EVERY);
+    };
+    let mut command = machine.command("nsenter");
+    // `unshare` waits for what it has started, and goes on waiting when that stands still.
+    command.arg("--no-fork").arg(format!("--pid=/proc/{first}/ns/pid"));
+    command.args(["unshare", "--mount", "--fork", "--kill-child=KILL", "--propagation", "private"]);
+    command.args(["sh", "-c", CONTAINER, "container"]);
+    Ok(command)
+}
+
 /// Returns the command that starts the game's container beside the watchdog's.
 fn game_command(
     setup: &Setup,
     asked: &Value,
-    watchdog: &Container,
+    pause: &Container,
     machine: &Namespace,
     dir: &Path,
 ) -> Result<Command> {
-    let first = watchdog.first().context("the watchdog's container has ended")?;
-    let mut command = machine.command("nsenter");
-    command.arg(format!("--pid=/proc/{first}/ns/pid"));
-    command.args(["unshare", "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "container"]);
+    let mut command = container(pause, machine)?;
     // Of what it is given besides, it sees the worlds alone.
     let nothing = dir.join("game/nothing");
     fs::create_dir_all(&nothing)?;
@@ -559,18 +640,28 @@ fn code(ended: ExitStatus) -> i32 {
 }
 
 /// Returns the command that starts the container of `asked` on `machine`.
-fn command(setup: &Setup, asked: &Value, id: &str, machine: &Namespace, dir: &Path) -> Result<Command> {
+fn command(
+    setup: &Setup,
+    asked: &Value,
+    id: &str,
+    machine: &Namespace,
+    pause: &Container,
+    dir: &Path,
+) -> Result<Command> {
     let definition = &asked["taskDefinition"]["containerDefinitions"][0];
     let overrides = &asked["overrides"]["containerOverrides"][0];
     let words = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
     };
     let chosen = if overrides["command"].is_array() { &overrides["command"] } else { &definition["command"] };
-    let mut command = machine.command("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private"]);
-    command.args(["sh", "-c", CONTAINER, "container"]);
+    let mut command = container(pause, machine)?;
     command.arg(dir.join("root")).arg(&setup.worlds).arg(dir.join("task")).arg(&setup.catalogue);
-    command.arg(&setup.program).args(words(&definition["entryPoint"])).args(words(chosen));
+    command.arg(&setup.program);
+    if let Some(clocks) = &setup.clocks {
+        let vars = clocks.give(&dir.join("task"), Path::new("/task"))?;
+        command.arg("env").args(vars.map(|(name, value)| format!("{name}={value}")));
+    }
+    command.args(words(&definition["entryPoint"])).args(words(chosen));
     command.env_clear().envs([
         ("PATH", PATH),
         ("HOME", "/root"),

@@ -32,6 +32,7 @@ use tokio::runtime::Runtime;
 
 use self::{
     account::{Account, REGION, Secrets},
+    clocks::Clocks,
     discord::Discord,
     fargate::{Fargate, Setup, Task},
     patient::Patient,
@@ -54,6 +55,8 @@ pub mod fargate;
 pub mod tap;
 
 pub mod patient;
+
+pub mod clocks;
 
 /// Discord's rules for payloads, as the adapter's own tests have them.
 #[path = "../../../adapters/src/chat/discord/tests/validate.rs"]
@@ -80,7 +83,7 @@ const WORKER: &str = "WorkerFunction";
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Its name, a word.
-    pub name: &'static str,
+    pub name: String,
     /// How many players have machines.
     pub players: usize,
     /// How many tasks can run at once.
@@ -89,12 +92,25 @@ pub struct Plan {
     pub delivery: Delivery,
     /// What is changed in Luanti's catalogue entry in the image: a text and what stands there instead.
     pub catalogue: Vec<(&'static str, &'static str)>,
+    /// What stands in the image in place of Luanti's entry, before anything of it is changed.
+    pub entry: Option<String>,
+    /// What lets clocks jump, if they are to.
+    pub clocks: Option<Clocks>,
 }
 
 impl Plan {
     /// Returns a plan for one player and one task.
-    pub fn new(name: &'static str) -> Self {
-        Self { name, players: 1, machines: 1, delivery: Delivery::Exact, catalogue: Vec::new() }
+    pub fn new(name: impl Into<String>) -> Self {
+        let (name, catalogue) = (name.into(), Vec::new());
+        Self {
+            name,
+            players: 1,
+            machines: 1,
+            delivery: Delivery::Exact,
+            catalogue,
+            entry: None,
+            clocks: None,
+        }
     }
 }
 
@@ -118,8 +134,8 @@ pub struct Cloud {
     pub moto: Moto,
     /// The bucket.
     pub s3: S3,
-    /// What sees all that is asked of the bucket.
-    watch: S3Watch,
+    /// What sees all that is asked of the bucket, and can make trouble.
+    pub watch: S3Watch,
     template: Template,
     /// What must not be seen anywhere.
     pub secrets: Secrets,
@@ -127,21 +143,22 @@ pub struct Cloud {
     pub lab: Arc<Lab>,
     url: String,
     begun: Instant,
-    name: &'static str,
+    name: String,
+    clocks: Option<Clocks>,
     /// The function URL as people see it, and as tasks do.
     _doors: [FunctionUrl; 2],
     _runtime: Runtime,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Cloud {
     /// Builds a cloud by `plan`.
     pub fn start(plan: &Plan) -> Result<Self> {
         let begun = Instant::now();
-        let scratch = Scratch::new(&plan.catalogue)?;
+        let scratch = Scratch::new(plan)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let secrets = secrets()?;
-        let lab = Arc::new(Lab::new(plan.name, plan.players + plan.machines)?);
+        let lab = Arc::new(Lab::new(&plan.name, plan.players + plan.machines)?);
         let template = account::named()?;
         let moto = Moto::start_with(&Options {
             task_events_queue: Some(account::queue().into()),
@@ -161,6 +178,7 @@ impl Cloud {
             keys: [s3.access_key().to_owned(), s3.secret_key().to_owned()],
             discord: discord.address,
             public_key: people.public_key(),
+            clocks: plan.clocks.clone(),
         };
         let (interactions, [outside, inside]) = deployed.interactions(&lab, &deployed_to.template)?;
         people.send_to(&outside.url());
@@ -168,7 +186,7 @@ impl Cloud {
         let template = deployed_to.template;
         let (worker, tap) = deployed.worker(&runtime, &template, &inside.url())?;
         let machines = plan.players..plan.players + plan.machines;
-        let fargate = Fargate::start(&runtime, scratch.fargate(lab.clone(), machines, deployed.bucket)?)?;
+        let fargate = Fargate::start(&runtime, scratch.fargate(&deployed, lab.clone(), machines)?)?;
         let batch =
             template.properties("WorkerMessages")?["BatchSize"].as_u64().context("no size of a batch")?;
         let queue = account::queue_url(&moto);
@@ -192,10 +210,11 @@ impl Cloud {
             lab,
             url: outside.url(),
             begun,
-            name: plan.name,
+            name: plan.name.clone(),
+            clocks: plan.clocks.clone(),
             _doors: [outside, inside],
             _runtime: runtime,
-            _scratch: scratch,
+            scratch,
         };
         cloud.story("the cloud is up");
         Ok(cloud)
@@ -333,8 +352,23 @@ impl Cloud {
     /// Returns the file that S3 keeps the world's newest archive in.
     pub fn archive(&self, world: &Value) -> Result<PathBuf> {
         let part = |value: &Value| value.as_str().map(str::to_owned).context("the world has no archive");
-        let key = format!("worlds/{}/{}.zip", part(&world["id"])?, part(&world["archive"]["id"])?);
-        Ok(self.s3.dir().join(account::bucket()).join(key))
+        Ok(self.archive_file(&part(&world["id"])?, &part(&world["archive"]["id"])?))
+    }
+
+    /// Returns the file that S3 keeps an archive in.
+    pub fn archive_file(&self, world_id: &str, archive: &str) -> PathBuf {
+        self.s3.dir().join(account::bucket()).join(format!("worlds/{world_id}/{archive}.zip"))
+    }
+
+    /// Returns where the files of a world are, on the file system that all tasks share.
+    pub fn files(&self, world_id: &str) -> PathBuf {
+        self.scratch.path("worlds").join(world_id).join("files")
+    }
+
+    /// Has the clock of a function jump: it shows the true time and so many seconds more.
+    pub fn set_clock(&self, function: Caller, ahead_s: i64) -> Result<()> {
+        let clocks = self.clocks.as_ref().context("these clocks do not jump")?;
+        clocks.set(function.id(), ahead_s)
     }
 
     /// Returns what `dormouse doctor --aws` is to look at.
@@ -425,6 +459,7 @@ struct Deployed {
     keys: [String; 2],
     discord: SocketAddr,
     public_key: String,
+    clocks: Option<Clocks>,
 }
 
 impl Deployed {
@@ -475,6 +510,10 @@ impl Deployed {
         ];
         env.extend(here.map(|(name, value)| (name.to_owned(), value)));
         env.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        if let Some(clocks) = &self.clocks {
+            clocks.set(caller.id(), 0)?;
+            env.extend(clocks.vars(caller.id()));
+        }
         let (name, program) = match caller {
             Caller::FrontDoor => ("dormouse-interactions", program("interactions")?),
             Caller::Worker => ("dormouse-worker", program("worker")?),
@@ -494,13 +533,13 @@ impl Deployed {
 struct Scratch(TempDir);
 
 impl Scratch {
-    /// Returns directories, one of them with the catalogue, which `changes` change.
-    fn new(changes: &[(&str, &str)]) -> Result<Self> {
+    /// Returns directories, one of them with the catalogue as `plan` has it.
+    fn new(plan: &Plan) -> Result<Self> {
         let scratch = Self(tempfile::tempdir()?);
         for name in ["spool", "worlds", "catalogue", "tasks"] {
             std::fs::create_dir(scratch.path(name))?;
         }
-        write_catalogue(&scratch.path("catalogue"), changes)?;
+        write_catalogue(&scratch.path("catalogue"), plan)?;
         Ok(scratch)
     }
 
@@ -508,7 +547,7 @@ impl Scratch {
         self.0.path().join(name)
     }
 
-    fn fargate(&self, lab: Arc<Lab>, machines: Range<usize>, s3: SocketAddr) -> Result<Setup> {
+    fn fargate(&self, deployed: &Deployed, lab: Arc<Lab>, machines: Range<usize>) -> Result<Setup> {
         Ok(Setup {
             lab,
             machines,
@@ -518,7 +557,8 @@ impl Scratch {
             scratch: self.path("tasks"),
             program: built(crate::dormouse::program().with_file_name("watchdog"), "watchdog")?,
             entrypoint: Image::by(&self.path("catalogue/luanti.toml"))?.entrypoint,
-            s3,
+            s3: deployed.bucket,
+            clocks: deployed.clocks.clone(),
         })
     }
 }
@@ -551,14 +591,15 @@ fn secrets() -> Result<Secrets> {
     Ok(Secrets { launch: random(32)?, api: random(24)?, bot })
 }
 
-/// Copies the catalogue as an image has it, with `changes` to Luanti's entry.
-fn write_catalogue(to: &Path, changes: &[(&str, &str)]) -> Result<()> {
+/// Copies the catalogue as an image has it, with Luanti's entry as `plan` has it.
+fn write_catalogue(to: &Path, plan: &Plan) -> Result<()> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../games/catalog");
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let mut text = std::fs::read_to_string(entry.path())?;
         if entry.file_name() == "luanti.toml" {
-            for (before, after) in changes {
+            text = plan.entry.clone().unwrap_or(text);
+            for (before, after) in &plan.catalogue {
                 ensure!(text.contains(before), "Luanti's entry has no `{before}`");
                 text = text.replace(before, after);
             }

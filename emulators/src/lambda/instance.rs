@@ -6,7 +6,7 @@ use std::{
     process::Command,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{RecvTimeoutError, SyncSender, sync_channel},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -37,6 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct Instance {
     api: Arc<Api>,
     server: JoinHandle<()>,
+    was_killed: AtomicBool,
 }
 
 /// What the Runtime API knows.
@@ -81,7 +82,7 @@ impl Instance {
         let server = runtime()?.spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        let instance = Self { api, server };
+        let instance = Self { api, server, was_killed: AtomicBool::new(false) };
         let process = Guarded::start(&command(settings, address), Environment::Empty, log)?;
         *lock(&instance.api.process) = Some(process);
         Ok(instance)
@@ -120,11 +121,28 @@ impl Instance {
     }
 
     fn log_end(&self) -> String {
+        if self.was_killed.load(Ordering::SeqCst) {
+            return "it was killed".to_owned();
+        }
         lock(&self.api.process).as_ref().map(Guarded::log_end).unwrap_or_default()
+    }
+
+    /// Has the process stand still.
+    pub(super) fn freeze(&self) {
+        self.api.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets the process go on, unless it waits for an event.
+    pub(super) fn thaw(&self) {
+        let slot = lock(&self.api.slot);
+        if !slot.frozen {
+            self.api.signal(Signal::SIGCONT);
+        }
     }
 
     /// Kills the process.
     pub(super) fn kill(&self) {
+        self.was_killed.store(true, Ordering::SeqCst);
         if let Some(process) = lock(&self.api.process).as_mut() {
             process.kill();
         }

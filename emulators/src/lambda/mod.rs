@@ -159,6 +159,16 @@ impl Function {
         pool.idle.iter().chain(&pool.busy).for_each(|instance| instance.kill());
     }
 
+    /// Has every instance that works on an event stand still, in the middle of whatever it does.
+    pub fn freeze(&self) {
+        self.pool().busy.iter().for_each(|instance| instance.freeze());
+    }
+
+    /// Lets every instance that works on an event go on.
+    pub fn thaw(&self) {
+        self.pool().busy.iter().for_each(|instance| instance.thaw());
+    }
+
     /// Returns what all instances have printed.
     pub fn logs(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
