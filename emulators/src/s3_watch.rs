@@ -347,6 +347,44 @@ mod tests {
         assert_eq!(nobody.needed(), None);
     }
 
+    #[test]
+    fn a_request_meets_the_fault_that_waits_for_it_and_the_next_one_none() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let watch = S3Watch::start(server.local_addr().unwrap()).unwrap();
+        let served = Arc::new(Mutex::new(0));
+        let count = served.clone();
+        thread::spawn(move || {
+            for mut stream in server.incoming().flatten() {
+                // One that breaks off has sent nothing.
+                if stream.read(&mut [0; 1000]).is_ok_and(|n| n > 0) {
+                    *lock(&count) += 1;
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                }
+            }
+        });
+        let ask = || {
+            let mut stream = TcpStream::connect(watch.address()).unwrap();
+            stream.write_all(b"GET /b/k HTTP/1.1\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            // What is cut may be reset.
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8(answer).unwrap().lines().next().unwrap_or_default().to_owned()
+        };
+        watch.fault([S3Fault::SlowDown, S3Fault::InternalError, S3Fault::CutBefore]);
+        assert_eq!(
+            [ask(), ask(), ask()],
+            ["HTTP/1.1 503 Slow Down", "HTTP/1.1 500 Internal Server Error", ""]
+        );
+        assert_eq!(*lock(&served), 0);
+        watch.fault([S3Fault::CutAfter]);
+        assert_eq!(ask(), "");
+        assert_eq!(*lock(&served), 1);
+        assert_eq!(ask(), "HTTP/1.1 200 OK");
+        watch.fault([S3Fault::SlowDown]);
+        assert_eq!(watch.clear_faults(), 1);
+    }
+
     fn check(request: &str, expected: Expect) {
         let head = format!("{request} HTTP/1.1\r\nX-Amz-Security-Token: worker\r\n\r\n");
         let head = Head::read(head.as_bytes()).unwrap();

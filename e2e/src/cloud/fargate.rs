@@ -1,13 +1,13 @@
 //! A stand-in for Fargate: when ECS is told to run a task, starts the real watchdog for it, which starts a real game, on a
 //! machine of its own; and tells ECS how that goes.
 //!
-//! A task has a network of its own (a namespace of the lab), a root directory of its own, process ids of its own, the
-//! environment of its task definition and of the overrides, the metadata endpoint, and `/worlds`, which all tasks share
-//! and which outlives them. A stop is SIGTERM, then the definition's `stopTimeout`, then SIGKILL; so is Spot's
-//! reclaim.
+//! A task has a network of its own (a namespace of the lab), process ids of its own, the environment of its task definition and
+//! of the overrides, the metadata endpoint, and `/worlds`, which all tasks share and which outlives them. A stop is SIGTERM, then
+//! the definition's `stopTimeout`, then SIGKILL; so is Spot's reclaim.
 //!
-//! Where the definition has a container for the game, that one starts when the watchdog's is healthy, as the user that games run
-//! as, with the process ids of the watchdog's; and is stopped before it.
+//! Each container has a root directory of its own. Where the definition has one for the game, that one starts when the watchdog's
+//! is healthy, as the user that games run as; and is stopped before it. A container that is killed ends alone; when it is the
+//! watchdog's, which is essential, the game's is then stopped like any other.
 //!
 //! The spool directory is the one of `emulators::Options::fargate_directory`.
 
@@ -498,10 +498,10 @@ impl Game {
 
     /// Takes note of its end.
     fn tend(&mut self) -> Result<()> {
-        if let Self::Running(container) = self {
-            if container.child.try_wait()?.is_some() {
-                *self = Self::Ended;
-            }
+        if let Self::Running(container) = self
+            && container.child.try_wait()?.is_some()
+        {
+            *self = Self::Ended;
         }
         Ok(())
     }

@@ -403,17 +403,9 @@ impl Cloud {
 
     /// Returns what tells why something failed.
     pub fn evidence(&self) -> String {
-        let end = |text: String, lines: usize| {
-            let all: Vec<_> = text.lines().filter(|line| !line.contains("CloudWatchMetrics")).collect();
-            all[all.len().saturating_sub(lines)..].join("\n")
-        };
-        let mut said = format!("--- interactions\n{}\n", end(self.interactions.logs(), 25));
-        said += &format!("--- worker\n{}\n", end(self.worker.logs(), 50));
-        for task in self.fargate.tasks().iter().rev().take(2) {
-            said += &format!("--- task {} ({:?})\n", task.id, task.ended.map(|(_, code)| code));
-            said += &end(task.file("container.log"), 30);
-            said += &format!("\n--- its game\n{}\n", end(task.file("game.log"), 10));
-        }
+        let mut said = format!("--- interactions\n{}\n", end(&self.interactions.logs(), 25));
+        said += &format!("--- worker\n{}\n", end(&self.worker.logs(), 50));
+        said += &of_tasks(&self.fargate.tasks());
         said += "--- Discord\n";
         for request in self.discord.requests().iter().rev().take(12).rev() {
             let text = discord::read(&request.body);
@@ -421,6 +413,34 @@ impl Cloud {
         }
         said
     }
+
+    /// Returns what tells why something happened to one world.
+    pub fn evidence_of(&self, world_id: &str) -> String {
+        let of_it = |text: String| {
+            let lines: Vec<_> = text.lines().filter(|line| line.contains(world_id)).collect();
+            end(&lines.join("\n"), 40)
+        };
+        let mut said = format!("--- interactions\n{}\n", of_it(self.interactions.logs()));
+        said += &format!("--- worker\n{}\n", of_it(self.worker.logs()));
+        said + &of_tasks(&self.fargate.tasks_of(world_id))
+    }
+}
+
+/// Returns the end of what the last of `tasks` have printed.
+fn of_tasks(tasks: &[Task]) -> String {
+    let one = |task: &Task| {
+        let [watchdog, game] =
+            [("container.log", 30), ("game.log", 10)].map(|(file, lines)| end(&task.file(file), lines));
+        let ended = task.ended.map(|(_, code)| code);
+        format!("--- task {} ({ended:?})\n{watchdog}\n--- its game\n{game}\n", task.id)
+    };
+    tasks.iter().rev().take(2).map(one).collect()
+}
+
+/// Returns the last lines that are no numbers for a metric.
+fn end(text: &str, lines: usize) -> String {
+    let all: Vec<_> = text.lines().filter(|line| !line.contains("CloudWatchMetrics")).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
 }
 
 impl Drop for Cloud {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
 use serde_json::Value;
 
-use super::{Ground, LOOK_EVERY, happens, harm::Case, pick, seconds};
+use super::{Ground, LOOK_EVERY, happens, harm::Case, pick, seconds, weather::Calm};
 use crate::{
     cloud::people::{ANN, Answered, BOB, Friend},
-    soak::ledger::{Book, Player},
+    soak::ledger::{self, Book, Player},
 };
 
 /// The game that stands in the catalogue; the image has the ledger in its place.
@@ -105,9 +105,9 @@ impl<'a> Life<'a> {
     pub(super) fn live(&mut self) -> Result<()> {
         let lived = self.rounds();
         if lived.is_err() {
-            self.ground.is_broken.store(true, std::sync::atomic::Ordering::SeqCst);
+            self.ground.is_broken.store(true, Ordering::SeqCst);
         }
-        lived.map_err(|error| error.context(self.evidence()))
+        lived.map_err(|error| error.context(self.ground.cloud.evidence_of(&self.id)))
     }
 
     fn rounds(&mut self) -> Result<()> {
@@ -282,10 +282,8 @@ impl<'a> Life<'a> {
             0..12 => self.restore()?,
             12..18 => self.replace()?,
             18..30 => self.change_settings()?,
-            30..35 => {
-                if self.ground.cloud.discord.remove_message(&format!("{} — ", self.name)) {
-                    self.ground.fault("cards that somebody removed", &self.name);
-                }
+            30..35 if self.ground.cloud.discord.remove_message(&format!("{} — ", self.name)) => {
+                self.ground.fault("cards that somebody removed", &self.name);
             }
             _ => {}
         }
@@ -337,42 +335,45 @@ impl<'a> Life<'a> {
         self.ground.cloud.people.type_into(ANN, "world restore", &self.name, "backup", "").ok()
     }
 
-    /// Deletes the world and makes another.
+    /// Deletes the world, which takes an archive of all that was played, and makes another.
     fn replace(&mut self) -> Result<()> {
-        let world = self.world()?;
-        let (name, id) = (self.name.clone(), self.id.clone());
-        let is_gone = |world: &Value| world["state"] == "deleted" || world["id"] != id.as_str();
-        let deleted = self.ask(|life| {
-            // The second time it is not there any more.
-            match life.ground.cloud.delete(&name) {
-                Ok(()) => Ok(()),
-                Err(error) if life.ground.cloud.world(&name).is_ok_and(|world| !is_gone(&world)) => {
-                    Err(error)
-                }
-                Err(error) if format!("{error:#}").contains("404") => Ok(()),
-                Err(error) => Err(error),
-            }
-        });
-        match deleted {
-            Ok(()) => {}
-            // What was never archived is not deleted.
-            Err(error) if world["is_archived"] != true => {
-                self.ground.story(&format!("{name} is not deleted: {error:#}"));
-                return Ok(());
-            }
-            Err(error) => return Err(error.context("deleting it")),
+        let world = self.archived()?;
+        if world["is_archived"] != true {
+            return Ok(());
         }
+        let (name, id) = (self.name.clone(), self.id.clone());
+        // The second time it may be gone already.
+        self.ask(|life| match life.ground.cloud.delete(&name) {
+            Err(error) if !format!("{error:#}").contains("404") => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        })?;
         self.ground.count("worlds that were deleted");
         let files = self.ground.cloud.files(&id);
         self.right("its files are removed", |_| Ok(!files.exists()))?;
         let newest = world["archive"]["id"].as_str().and_then(|id| self.archives.get_key_value(id));
         if let Some((archive, held)) = newest {
             let file = self.ground.cloud.archive_file(&id, archive);
-            let kept =
-                crate::soak::ledger::read_archive(&file).context("the last archive of a deleted world")?;
+            let kept = ledger::read_archive(&file).context("the last archive of a deleted world")?;
             ensure!(kept == *held, "the last archive of a deleted world is another one");
         }
         self.make()
+    }
+
+    /// Has an archive made of a world that sleeps, unless there is one of all that was played.
+    fn archived(&mut self) -> Result<Value> {
+        let world = self.world()?;
+        if world["is_archived"] == true {
+            return Ok(world);
+        }
+        let before = world["generation"].as_u64().unwrap_or(0);
+        let is_begun = |world: &Value| world["generation"].as_u64().is_some_and(|now| now > before);
+        self.ask_until("is being archived", is_begun, |life| {
+            life.ground.cloud.on(BOB, "backup", &life.name)
+        })?;
+        let asleep = self.come_to_rest()?;
+        self.ground.count("archives that were asked for while asleep");
+        self.check(&asleep)?;
+        Ok(asleep)
     }
 
     /// Presses a button until it is answered.
@@ -421,11 +422,7 @@ impl<'a> Life<'a> {
     }
 
     /// Asks for calm when it has taken long; an error when it was calm for long.
-    fn grow_impatient<'b>(
-        &'b self,
-        begun: Instant,
-        calm: &mut Option<super::weather::Calm<'b>>,
-    ) -> Result<()> {
+    fn grow_impatient<'b>(&'b self, begun: Instant, calm: &mut Option<Calm<'b>>) -> Result<()> {
         if calm.is_none() && begun.elapsed() > PATIENCE {
             *calm = Some(self.ground.weather.calm());
         }
@@ -433,7 +430,7 @@ impl<'a> Life<'a> {
             self.ground.weather.clear_for() < CALM_LIMIT || calm.is_none(),
             "it was calm for {CALM_LIMIT:?}"
         );
-        ensure!(!self.ground.is_broken.load(std::sync::atomic::Ordering::SeqCst), "something else is broken");
+        ensure!(!self.ground.is_broken.load(Ordering::SeqCst), "something else is broken");
         Ok(())
     }
 
@@ -489,26 +486,7 @@ impl<'a> Life<'a> {
     /// Takes note of what must not be.
     pub(super) fn found(&self, what: &str) {
         let place = format!("{}, {}", self.ground.name, self.name);
-        self.ground.field.found(&place, &format!("{what}\n{}", self.evidence()));
-    }
-
-    /// Returns what tells why something happened to this world.
-    fn evidence(&self) -> String {
-        let cloud = &self.ground.cloud;
-        let end = |text: String, lines: usize| {
-            let all: Vec<_> = text.lines().filter(|line| !line.contains("CloudWatchMetrics")).collect();
-            all[all.len().saturating_sub(lines)..].join("\n")
-        };
-        let of_it =
-            |text: String| text.lines().filter(|line| line.contains(&self.id)).collect::<Vec<_>>().join("\n");
-        let mut said = format!("--- interactions\n{}\n", end(of_it(cloud.interactions.logs()), 15));
-        said += &format!("--- worker\n{}\n", end(of_it(cloud.worker.logs()), 40));
-        for task in cloud.fargate.tasks_of(&self.id).iter().rev().take(2) {
-            said += &format!("--- task {} ({:?})\n", task.id, task.ended.map(|(_, code)| code));
-            said += &end(task.file("container.log"), 40);
-            said += &format!("\n--- its game\n{}\n", end(task.file("game.log"), 10));
-        }
-        said
+        self.ground.field.found(&place, &format!("{what}\n{}", self.ground.cloud.evidence_of(&self.id)));
     }
 }
 

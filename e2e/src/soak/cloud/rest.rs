@@ -7,7 +7,7 @@ use super::life::{Life, outcome};
 use crate::soak::ledger;
 
 /// The outcomes after which the newest archive holds the world.
-const ARCHIVED: [&str; 2] = ["saved and archived", "archived, "];
+const ARCHIVED: [&str; 2] = ["saved and archived", "archived"];
 
 impl Life<'_> {
     /// Checks a world that sleeps after a round.

@@ -44,8 +44,9 @@ pub(super) struct Bad<'a>(&'a Weather);
 impl Weather {
     /// Asks for calm.
     pub(super) fn calm(&self) -> Calm<'_> {
-        self.wanted.fetch_add(1, Ordering::SeqCst);
-        self.note();
+        if self.wanted.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.note();
+        }
         Calm(self)
     }
 
@@ -189,36 +190,46 @@ fn worker_dies_at_a_call(ground: &Ground<'_>, chance: &mut Rng, over: &AtomicBoo
     ground.cloud.tap.kill_at(usize::MAX, When::Before);
 }
 
+/// Calls of one service that fail.
+struct Failing {
+    service: &'static str,
+    actions: &'static [&'static str],
+    /// The errors, each with its HTTP status.
+    errors: &'static [(&'static str, u16)],
+    /// What is counted.
+    what: &'static str,
+}
+
 /// Which calls fail, and how.
-const CALLS: [(&str, &[&str], &[(&str, u16)], &str); 4] = [
-    (
-        "dynamodb",
-        &["GetItem", "PutItem", "PutItem", "Query", "BatchGetItem", "DeleteItem"],
-        &[
+const FAILING: [Failing; 4] = [
+    Failing {
+        service: "dynamodb",
+        actions: &["GetItem", "PutItem", "PutItem", "Query", "BatchGetItem", "DeleteItem"],
+        errors: &[
             ("ProvisionedThroughputExceededException", 400),
             ("ThrottlingException", 400),
             ("InternalServerError", 500),
         ],
-        "failures of DynamoDB",
-    ),
-    (
-        "sqs",
-        &["SendMessage", "SendMessage", "ReceiveMessage", "DeleteMessage"],
-        &[("RequestThrottled", 403), ("ServiceUnavailable", 503), ("InternalFailure", 500)],
-        "failures of SQS",
-    ),
-    (
-        "ecs",
-        &["RunTask", "StopTask", "DescribeTasks", "ListTasks"],
-        &[("ThrottlingException", 400), ("ServerException", 500), ("ServiceUnavailable", 503)],
-        "failures of ECS",
-    ),
-    (
-        "ssm",
-        &["GetParameters"],
-        &[("ThrottlingException", 400), ("InternalServerError", 500)],
-        "failures of SSM",
-    ),
+        what: "failures of DynamoDB",
+    },
+    Failing {
+        service: "sqs",
+        actions: &["SendMessage", "SendMessage", "ReceiveMessage", "DeleteMessage"],
+        errors: &[("RequestThrottled", 403), ("ServiceUnavailable", 503), ("InternalFailure", 500)],
+        what: "failures of SQS",
+    },
+    Failing {
+        service: "ecs",
+        actions: &["RunTask", "StopTask", "DescribeTasks", "ListTasks"],
+        errors: &[("ThrottlingException", 400), ("ServerException", 500), ("ServiceUnavailable", 503)],
+        what: "failures of ECS",
+    },
+    Failing {
+        service: "ssm",
+        actions: &["GetParameters"],
+        errors: &[("ThrottlingException", 400), ("InternalServerError", 500)],
+        what: "failures of SSM",
+    },
 ];
 
 /// What is refused, or done and then denied.
@@ -253,17 +264,20 @@ pub(super) fn drizzle(ground: &Ground<'_>, chance: &mut Rng, over: &AtomicBool) 
 }
 
 fn calls_fail(ground: &Ground<'_>, chance: &mut Rng, over: &AtomicBool) -> Result<()> {
-    let (service, actions, codes, what) = pick(chance, &CALLS);
-    let (action, (code, status)) = (*pick(chance, actions), *pick(chance, codes));
+    let Failing { service, actions, errors, what } = pick(chance, &FAILING);
+    let (action, (code, status)) = (*pick(chance, actions), *pick(chance, errors));
     let (times, when) = (chance.u32(1..14), *pick(chance, &[When::Before, When::Before, When::After]));
-    ground.cloud.moto.fault(service, action, times, when, code, status)?;
-    ground.weather.last_for(seconds(chance, 3..15), over);
+    let begun = ground.cloud.moto.fault(service, action, times, when, code, status);
+    if begun.is_ok() {
+        ground.weather.last_for(seconds(chance, 3..15), over);
+    }
     let mut left = ground.cloud.moto.clear_faults();
     while left.is_err() && !over.load(Ordering::SeqCst) {
         // It stands still.
         thread::sleep(LOOK_EVERY);
         left = ground.cloud.moto.clear_faults();
     }
+    begun?;
     let struck = u64::from(times).saturating_sub(left.unwrap_or_default());
     if struck > 0 {
         ground.fault(what, &format!("{action} {struck} times, {code}, {when:?}"));
