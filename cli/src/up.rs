@@ -32,8 +32,8 @@ use domain::{
     world::GameId,
 };
 use futures_util::future::join_all;
-use games::Catalogue;
-use tokio::{net::TcpListener, sync::watch, time};
+use games::{Catalogue, Entry};
+use tokio::{sync::watch, time};
 
 use crate::{
     bot::{Bot, Told},
@@ -378,8 +378,11 @@ pub(crate) fn catalogue(dir: Option<&Path>) -> Result<Catalogue> {
 }
 
 fn sources(catalogue: &Catalogue) -> BTreeMap<GameId, GameSource> {
-    let source = |entry: &games::Entry| GameSource { game: entry.game.clone(), toml: entry.source.clone() };
     catalogue.iter().map(|(id, entry)| (id.clone(), source(entry))).collect()
+}
+
+fn source(entry: &Entry) -> GameSource {
+    GameSource { game: entry.game.clone(), toml: entry.source.clone() }
 }
 
 /// Returns the address under which programs on this machine reach a listener.
