@@ -107,7 +107,7 @@ async fn serve(up: Up) -> Result<()> {
     let game_user = game_user(up.game_user.as_deref())?;
     prepare(&data, game_user)?;
     let _only_one = lock(&data)?;
-    let listener = TcpListener::bind(up.listen).await.with_context(|| {
+    let listener = serving::listen(up.listen).with_context(|| {
         format!("cannot listen on {}: choose another address with --listen, or stop what uses it", up.listen)
     })?;
     let Parts { door, files, queue, discord } =
