@@ -4,15 +4,18 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
-use domain::world::GameId;
+use clap::{Args, ValueEnum, builder::PossibleValue};
+use domain::{game::Signal, world::GameId};
 
-use crate::output::say;
+use crate::{
+    choose::{Ask, Terminal},
+    output::say,
+};
 
 mod ask;
 
@@ -54,7 +57,7 @@ pub(crate) struct NewGame {
     save: Option<String>,
     /// The signal that makes the server save and end
     #[arg(long, value_enum, default_value = "SIGTERM")]
-    signal: Signal,
+    signal: StopSignal,
     /// Where to write the files
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -77,26 +80,16 @@ impl Protocol {
 }
 
 /// A stop signal, as a flag has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Signal {
-    #[value(name = "SIGINT")]
-    Int,
-    #[value(name = "SIGTERM")]
-    Term,
-    #[value(name = "SIGHUP")]
-    Hup,
-    #[value(name = "SIGQUIT")]
-    Quit,
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct StopSignal(Signal);
 
-impl Signal {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Int => "SIGINT",
-            Self::Term => "SIGTERM",
-            Self::Hup => "SIGHUP",
-            Self::Quit => "SIGQUIT",
-        }
+impl ValueEnum for StopSignal {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(Signal::Int), Self(Signal::Term), Self(Signal::Hup), Self(Signal::Quit)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()))
     }
 }
 
@@ -125,7 +118,7 @@ enum Origin {
 /// Writes the files.
 pub(crate) fn run(new: &NewGame) -> Result<()> {
     let id = GameId::parse(&new.id)?;
-    let paths = [new.dir.join(format!("{id}.toml")), new.dir.join(format!("Dockerfile.{id}"))];
+    let paths = [format!("{id}.toml"), games::dockerfile_name(id.as_str())].map(|name| new.dir.join(name));
     // Asked before people answer questions for nothing, and again when the files are made.
     if let Some(there) = paths.iter().find(|path| path.exists()) {
         bail!("{} is there already: choose another id or --dir", there.display());
@@ -149,7 +142,7 @@ pub(crate) fn run(new: &NewGame) -> Result<()> {
 
 /// Returns what the flags say, and people where they are at a terminal.
 fn answers(new: &NewGame, id: GameId) -> Result<Answers> {
-    let mut person = ask::Person::at_terminal(io::stdin().is_terminal() && io::stderr().is_terminal());
+    let mut person = ask::Person::at_terminal(Terminal.is_person());
     let name = person.text("the game's name, for people", new.name.clone(), &capital(&id))?;
     let from = match &new.from {
         Some(image) => Origin::Image(image.clone()),
@@ -170,7 +163,7 @@ fn answers(new: &NewGame, id: GameId) -> Result<Answers> {
     let start = person.text("the command that becomes the server", new.start.clone(), &start)?;
     let save = person.text("what it writes when it saves, below its directory", new.save.clone(), "world")?;
     let start = command(&start).map_err(anyhow::Error::msg)?;
-    Ok(Answers { id, name, from, port, protocol: new.protocol, start, save, signal: new.signal })
+    Ok(Answers { id, name, from, port, protocol: new.protocol, start, save, signal: new.signal.0 })
 }
 
 fn capital(id: &GameId) -> String {

@@ -32,8 +32,8 @@ use domain::{
     world::GameId,
 };
 use futures_util::future::join_all;
-use games::Catalogue;
-use tokio::{net::TcpListener, sync::watch, time};
+use games::{Catalogue, Entry};
+use tokio::{sync::watch, time};
 
 use crate::{
     bot::{Bot, Told},
@@ -108,7 +108,7 @@ async fn serve(up: Up) -> Result<()> {
     let game_user = game_user(up.game_user.as_deref())?;
     prepare(&data, game_user)?;
     let _only_one = lock(&data)?;
-    let listener = TcpListener::bind(up.listen).await.with_context(|| {
+    let listener = serving::listen(up.listen).with_context(|| {
         format!("cannot listen on {}: choose another address with --listen, or stop what uses it", up.listen)
     })?;
     let Parts { door, files, queue, discord } =
@@ -379,8 +379,11 @@ pub(crate) fn catalogue(dir: Option<&Path>) -> Result<Catalogue> {
 }
 
 fn sources(catalogue: &Catalogue) -> BTreeMap<GameId, GameSource> {
-    let source = |entry: &games::Entry| GameSource { game: entry.game.clone(), toml: entry.source.clone() };
     catalogue.iter().map(|(id, entry)| (id.clone(), source(entry))).collect()
+}
+
+fn source(entry: &Entry) -> GameSource {
+    GameSource { game: entry.game.clone(), toml: entry.source.clone() }
 }
 
 /// Returns the address under which programs on this machine reach a listener.

@@ -136,8 +136,12 @@ impl Machine {
 
     /// Returns what the running container of an image has printed.
     pub fn log(&self, image: &str) -> Result<String> {
-        let id = self.running(image)?.id;
-        let output = self.engine.command().args(["logs", &id]).output()?;
+        self.printed(&self.running(image)?.id)
+    }
+
+    /// Returns what a container has printed, running or not.
+    pub fn printed(&self, id: &str) -> Result<String> {
+        let output = self.engine.command().args(["logs", id]).output()?;
         Ok([output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat())
     }
 

@@ -100,8 +100,7 @@ fn a_watchdog_that_could_not_stop_the_game_lets_none_start_and_says_what_it_lack
 
 /// Starts a control plane on the machine and a world `valhalla`; whether it wakes is to be seen.
 fn created<'a>(machine: &'a Machine, last_left_s: u32) -> Result<Dormouse<'a>> {
-    let mut dormouse = machine.dormouse()?;
-    dormouse.start().with_context(|| machine.logs())?;
+    let dormouse = machine.dormouse_up()?;
     dormouse.create("valhalla", "luanti", [600, last_left_s, 10, 3600])?;
     Ok(dormouse)
 }
@@ -185,8 +184,7 @@ impl<'a> One<'a> {
 
     /// Returns what the watchdog has printed.
     fn log(&self) -> Result<String> {
-        let output = self.machine.engine.command().args(["logs", &self.id]).output()?;
-        Ok([output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat())
+        self.machine.printed(&self.id)
     }
 
     fn game_log(&self) -> String {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     middleware,
     routing::post,
@@ -17,7 +17,10 @@ use axum::{
 use domain::{Timestamp, driver::Driver, world::WorldId};
 use serde_json::Value;
 
-use super::in_time;
+use super::{
+    bodies::{self, Bodies},
+    in_time,
+};
 use crate::chat::discord::{Discord, interaction::LARGEST, signature::Signed};
 
 #[derive(Clone)]
@@ -37,8 +40,8 @@ pub fn routes(
 ) -> Router {
     Router::new()
         .route("/discord/interactions", post(interact))
+        .layer(middleware::from_fn_with_state(Bodies::of_at_most(LARGEST), bodies::whole))
         .layer(middleware::from_fn(in_time))
-        .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(Interactions { discord, driver, clock, fresh_id })
 }
 

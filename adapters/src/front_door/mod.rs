@@ -31,7 +31,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -47,7 +47,11 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
+use bodies::Bodies;
+
 pub mod view;
+
+mod bodies;
 
 mod downloads;
 
@@ -127,6 +131,7 @@ impl FrontDoor {
             .route("/v1/worlds/{name}/keep", post(people::keep))
             .route("/v1/worlds/{name}/export", post(people::export))
             .route("/v1/commands", post(people::command))
+            .route_layer(middleware::from_fn_with_state(Bodies::of_at_most(LARGEST_BODY), bodies::whole))
             .route_layer(middleware::from_fn_with_state(self.clone(), admit));
         let quick = for_watchdogs()
             .route("/healthz", get(|| async { Json(serde_json::json!({ "ok": true })) }))
@@ -141,7 +146,7 @@ impl FrontDoor {
     }
 
     fn served(self, quick: Router<Self>, more: Router) -> Router {
-        let quick = quick.layer(middleware::from_fn(in_time)).layer(DefaultBodyLimit::max(LARGEST_BODY));
+        let quick = quick.layer(middleware::from_fn(in_time));
         let all = quick.with_state(self).merge(more);
         all.fallback(no_such_page).layer(middleware::map_response(in_json))
     }
@@ -153,6 +158,7 @@ fn for_watchdogs() -> Router<FrontDoor> {
         .route("/v1/tickets/{world}/{generation}", post(watchdogs::ticket))
         .route("/v1/sources/{world}/{generation}", get(watchdogs::source))
         .route("/v1/settings/{world}/{generation}", get(watchdogs::settings))
+        .route_layer(middleware::from_fn_with_state(Bodies::of_at_most(LARGEST_BODY), bodies::whole))
 }
 
 /// Lets in who may come in.

@@ -10,7 +10,6 @@ use domain::{
     commands::{Problem, ProblemKind},
     driver::ApplyError,
     ports::{Part, Unavailable},
-    refusal::Refusal,
     world::{Generation, WorldId},
 };
 use tracing::Instrument;
@@ -145,14 +144,10 @@ fn refused(error: ApplyError) -> Refused {
         ApplyError::NotFound => {
             Problem::new(ProblemKind::NotFound, "no such world", "the launch shall end").into()
         }
-        ApplyError::Refused(refusal) => stale(&refusal),
+        ApplyError::Refused(refusal) => Problem::from(refusal).into(),
         ApplyError::Denied(denied) => Problem::from(denied).into(),
         ApplyError::Unavailable(Unavailable(why)) => {
             Problem::new(ProblemKind::Unavailable, why, "report again").into()
         }
     }
-}
-
-fn stale(refusal: &Refusal) -> Refused {
-    Problem::new(ProblemKind::Refused, refusal.to_string(), refusal.hint()).into()
 }

@@ -392,7 +392,7 @@ impl Inner {
     async fn forget_old_tasks(&self, order: &LaunchOrder) {
         for generation in 1..=order.generation.0.saturating_sub(KEPT_TASKS) {
             let Some(old) = task_of(&format!("{}.{generation}", order.world)) else { continue };
-            if !self.task_dir(&old.task).join(ENGINE_FILE).exists() {
+            if !task_dir::is_boxed(&self.task_dir(&old.task)) {
                 continue;
             }
             if let Ok(Seen::Gone(_)) = self.observe(&old.task).await {
@@ -403,12 +403,8 @@ impl Inner {
 
     /// Removes the tasks of a deleted world.
     async fn forget_world(&self, world: &WorldId) -> Result<(), Unavailable> {
-        let root = self.config.data.join("tasks");
-        for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
-            let entry = entry.map_err(|e| unavailable(&root, &e))?;
-            let task = entry.file_name().to_str().and_then(task_of).filter(|task| task.world == *world);
-            if let Some(old) = task.filter(|_| entry.path().join(ENGINE_FILE).exists())
-                && self.observe(&old.task).await? != Seen::There
+        for old in task_dir::all(&self.config.data)?.into_iter().filter(|task| task.world == *world) {
+            if task_dir::is_boxed(&self.task_dir(&old.task)) && self.observe(&old.task).await? != Seen::There
             {
                 self.forget(&old.task).await?;
             }
@@ -422,11 +418,7 @@ impl Inner {
         for role in [Role::Game, Role::Watchdog] {
             self.remove(&self.name(task, role)).await?;
         }
-        let dir = self.task_dir(task);
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(&dir, &error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        task_dir::remove(&self.task_dir(task))
     }
 
     fn parts(&self, task: &TaskId, role: Role, game: &GameId) -> Parts<'_> {
@@ -460,8 +452,7 @@ impl Inner {
     }
 
     fn task_dir(&self, task: &TaskId) -> PathBuf {
-        let name = if task_of(task.as_str()).is_some() { task.as_str() } else { "unknown" };
-        self.config.data.join("tasks").join(name)
+        task_dir::of(&self.config.data, task)
     }
 
     fn leaving(&self) -> MutexGuard<'_, BTreeMap<TaskId, Instant>> {

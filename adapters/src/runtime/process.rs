@@ -38,7 +38,7 @@ use nix::{
 
 use super::{
     ports::at_free_ports,
-    task_dir::{self, ENGINE_FILE, KEPT_TASKS, task_of, unavailable},
+    task_dir::{self, KEPT_TASKS, task_of, unavailable},
 };
 use crate::{
     secret::Secret,
@@ -110,7 +110,7 @@ impl ProcessRuntime {
 
     /// Tells whether the task was launched as containers.
     pub(super) fn is_boxed(&self, task: &TaskId) -> bool {
-        is_boxed(&self.inner.task_dir(task))
+        task_dir::is_boxed(&self.inner.task_dir(task))
     }
 
     /// Launches a task beside others that are no processes: at none of the ports that they were `promised`.
@@ -136,11 +136,8 @@ impl ProcessRuntime {
     /// Returns the tasks that were launched as containers and may be there: of each world its last one, if its watchdog has
     /// not noted its end. Those before it had ended when it was launched.
     pub(super) fn unended_boxed(&self) -> Result<Vec<RunningTask>, Unavailable> {
-        let root = self.inner.config.data.join("tasks");
         let mut last: BTreeMap<WorldId, RunningTask> = BTreeMap::new();
-        for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
-            let entry = entry.map_err(|e| unavailable(&root, &e))?;
-            let Some(task) = entry.file_name().to_str().and_then(task_of) else { continue };
+        for task in task_dir::all(&self.inner.config.data)? {
             if last.get(&task.world).is_none_or(|known| known.generation < task.generation) {
                 last.insert(task.world.clone(), task);
             }
@@ -316,17 +313,13 @@ impl Inner {
     }
 
     fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
-        let root = self.config.data.join("tasks");
-        let entries = fs::read_dir(&root).map_err(|e| unavailable(&root, &e))?;
-        let mut tasks = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|e| unavailable(&root, &e))?;
-            let Some(task) = entry.file_name().to_str().and_then(task_of) else { continue };
-            if self.is_there(&entry.path())? {
-                tasks.push(task);
+        let mut there = Vec::new();
+        for running in task_dir::all(&self.config.data)? {
+            if self.is_there(&self.task_dir(&running.task))? {
+                there.push(running);
             }
         }
-        Ok(tasks)
+        Ok(there)
     }
 
     fn erase(&self, world: &WorldId) -> Result<(), Unavailable> {
@@ -334,24 +327,22 @@ impl Inner {
         let lock = match File::open(dir.join(".dormouse/lock")) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                remove(&dir)?;
+                task_dir::remove(&dir)?;
                 return self.forget_tasks(world);
             }
             Err(error) => return Err(unavailable(&dir, &error)),
         };
         lock.try_lock().map_err(|_| Unavailable(format!("{} is still in use", dir.display())))?;
-        remove(&dir)?;
+        task_dir::remove(&dir)?;
         self.forget_tasks(world)
     }
 
     /// Removes the tasks of a deleted world, but those that only an engine can remove.
     fn forget_tasks(&self, world: &WorldId) -> Result<(), Unavailable> {
-        let root = self.config.data.join("tasks");
-        for entry in fs::read_dir(&root).map_err(|e| unavailable(&root, &e))? {
-            let entry = entry.map_err(|e| unavailable(&root, &e))?;
-            let task = entry.file_name().to_str().and_then(task_of).filter(|task| task.world == *world);
-            if task.is_some() && !is_boxed(&entry.path()) && !self.is_there(&entry.path())? {
-                remove(&entry.path())?;
+        for old in task_dir::all(&self.config.data)?.into_iter().filter(|task| task.world == *world) {
+            let dir = self.task_dir(&old.task);
+            if !task_dir::is_boxed(&dir) && !self.is_there(&dir)? {
+                task_dir::remove(&dir)?;
             }
         }
         Ok(())
@@ -361,7 +352,7 @@ impl Inner {
     fn forget_old_tasks(&self, order: &LaunchOrder) {
         for generation in 1..=order.generation.0.saturating_sub(KEPT_TASKS) {
             let dir = self.config.data.join("tasks").join(format!("{}.{generation}", order.world));
-            if dir.exists() && !is_boxed(&dir) && self.is_there(&dir).is_ok_and(|there| !there) {
+            if dir.exists() && !task_dir::is_boxed(&dir) && self.is_there(&dir).is_ok_and(|there| !there) {
                 let _ = fs::remove_dir_all(dir);
             }
         }
@@ -397,19 +388,12 @@ impl Inner {
     }
 
     fn task_dir(&self, task: &TaskId) -> PathBuf {
-        // A task id of ours is `world.generation`; one that names another place is none of ours and finds nothing.
-        let name = if task_of(task.as_str()).is_some() { task.as_str() } else { "unknown" };
-        self.config.data.join("tasks").join(name)
+        task_dir::of(&self.config.data, task)
     }
 
     fn world_dir(&self, world: &WorldId) -> PathBuf {
         self.config.data.join("worlds").join(world.as_str())
     }
-}
-
-/// Tells whether the task of this directory was launched as containers, which an engine has until it is told to remove them.
-fn is_boxed(dir: &Path) -> bool {
-    dir.join(ENGINE_FILE).exists()
 }
 
 fn open_alive(dir: &Path) -> io::Result<File> {
@@ -455,13 +439,6 @@ fn is_live(process: Pid) -> bool {
 fn stat(process: &Path) -> Option<String> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned())
-}
-
-fn remove(dir: &Path) -> Result<(), Unavailable> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(dir, &error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@
 //! engine     there if the task is containers: where the engine listens that has them
 //! ```
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use domain::{
     event::Gone,
@@ -32,6 +35,33 @@ pub(super) fn task_of(name: &str) -> Option<RunningTask> {
         world: WorldId::parse(world).ok()?,
         generation: Generation(generation.parse().ok()?),
     })
+}
+
+/// Returns the directory of a task below `data`. A name that leads elsewhere is none of ours and finds nothing.
+pub(super) fn of(data: &Path, task: &TaskId) -> PathBuf {
+    let name = if task_of(task.as_str()).is_some() { task.as_str() } else { "unknown" };
+    data.join("tasks").join(name)
+}
+
+/// Returns the tasks that have a directory below `data`, whether they run or not.
+pub(super) fn all(data: &Path) -> Result<Vec<RunningTask>, Unavailable> {
+    let root = data.join("tasks");
+    let entries = fs::read_dir(&root).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|error| unavailable(&root, &error))?;
+    Ok(entries.iter().filter_map(|entry| task_of(entry.file_name().to_str()?)).collect())
+}
+
+/// Tells whether the task of this directory was launched as containers, which an engine has until it is told to remove them.
+pub(super) fn is_boxed(dir: &Path) -> bool {
+    dir.join(ENGINE_FILE).exists()
+}
+
+/// Removes the directory. No error if it is gone.
+pub(super) fn remove(dir: &Path) -> Result<(), Unavailable> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(dir, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Notes the ports that the game of a task was given.

@@ -10,7 +10,7 @@ const BASE: &str =
 pub(super) fn entry(answers: &Answers) -> String {
     let Answers { id, name, port, protocol, start, save, signal, from } = answers;
     let (name, save) = (quoted(name), quoted(save));
-    let (protocol, signal) = (protocol.word(), signal.word());
+    let (protocol, signal) = (protocol.word(), signal.name());
     let packages = match from {
         Origin::Packages(names) => names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "),
         Origin::Image(_) => String::new(),
@@ -94,7 +94,7 @@ pub(super) fn dockerfile(answers: &Answers) -> String {
         Origin::Image(image) => image_of_somebody(image),
     };
     let (name, protocol, signal) =
-        (quoted(&format!("{name}'s server for Dormouse")), protocol.word(), signal.word());
+        (quoted(&format!("{name}'s server for Dormouse")), protocol.word(), signal.name());
     format!(
         r#"# The server of a game for Dormouse. The world is not in here; it lies on a volume, at $WORLD. The entrypoint is made of
 # the scripts of {id}.toml, and is started when the watchdog, in a container of its own, owns the world.

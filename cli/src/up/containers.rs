@@ -17,7 +17,7 @@ use adapters::{
             Recipe,
         },
         local::LocalRuntime,
-        process::{GameSource, ProcessRuntime},
+        process::ProcessRuntime,
     },
     secret::Secret,
 };
@@ -27,7 +27,7 @@ use domain::{Timestamp, world::GameId};
 use games::{Catalogue, Entry};
 use tokio::net::UnixListener;
 
-use super::{REPORT_EVERY, program};
+use super::{REPORT_EVERY, program, source};
 use crate::output::note;
 
 /// How tasks are run.
@@ -76,8 +76,9 @@ impl Boxes {
         self.note_licences(common)?;
         let (containers, boxed) = match self.containers(common).await {
             Ok(Some(containers)) => {
-                let boxed = self.boxed(common.catalogue);
-                (Some(containers), boxed)
+                let entries = common.catalogue.iter().map(|(_, entry)| entry);
+                let boxed = entries.filter(|entry| self.is_boxed(entry));
+                (Some(containers), boxed.map(|entry| entry.game.id.clone()).collect())
             }
             Ok(None) => (None, BTreeSet::new()),
             Err(error) if self.runtime == RuntimeChoice::Docker => return Err(error),
@@ -101,13 +102,14 @@ impl Boxes {
             None => watchdog_image(&engine).await?,
         };
         note!("games run in containers, by {} at {}", engine.name, engine.socket.display());
-        let others: Vec<_> = self.unboxed(common.catalogue).map(|entry| entry.game.name.as_str()).collect();
+        let others = common.catalogue.iter().map(|(_, entry)| entry).filter(|entry| !self.is_boxed(entry));
+        let others: Vec<_> = others.map(|entry| entry.game.name.as_str()).collect();
         if !others.is_empty() {
             note!("without a Dockerfile, and so as plain processes: {}", others.join(", "));
         }
         let boxed = |(id, entry): (&GameId, &Entry)| {
-            let source = GameSource { game: entry.game.clone(), toml: entry.source.clone() };
-            (id.clone(), BoxedGame { source, image: self.image(entry, &engine, common.data) })
+            let image = self.image(entry, &engine, common.data);
+            (id.clone(), BoxedGame { source: source(entry), image })
         };
         let config = docker::Config {
             data: common.data.to_owned(),
@@ -122,18 +124,11 @@ impl Boxes {
         Ok(Some(runtime.with_context(|| format!("cannot use {}", common.data.display()))?))
     }
 
-    /// Returns the games that run in containers where there is a choice.
-    fn boxed(&self, catalogue: &Catalogue) -> BTreeSet<GameId> {
-        let unboxed: BTreeSet<_> = self.unboxed(catalogue).map(|entry| entry.game.id.clone()).collect();
-        catalogue.iter().map(|(id, _)| id.clone()).filter(|id| !unboxed.contains(id)).collect()
-    }
-
-    /// Returns the games that do not: they say how they run as processes, and there is nothing to make an image of.
-    fn unboxed<'a>(&self, catalogue: &'a Catalogue) -> impl Iterator<Item = &'a Entry> + use<'a> {
+    /// Tells whether a game runs in containers where an engine answers. One does not that says how it runs as processes while
+    /// there is nothing to make an image of, unless containers are wanted for all.
+    fn is_boxed(&self, entry: &Entry) -> bool {
         let is_auto = self.runtime == RuntimeChoice::Auto;
-        let is_unboxed =
-            move |entry: &&Entry| is_auto && entry.dockerfile.is_none() && entry.game.scripts.is_some();
-        catalogue.iter().map(|(_, entry)| entry).filter(is_unboxed)
+        !is_auto || entry.dockerfile.is_some() || entry.game.scripts.is_none()
     }
 
     /// Says where the image of a game comes from.

@@ -8,6 +8,7 @@ use crate::{
     event::Event,
     game::Game,
     ports::{CreateError, Found, Unavailable},
+    refusal::Refusal,
     settings::BadSetting,
     talk::{Follower, Place},
     world::{BadName, GuildId, LinkId, Person, World, WorldId, WorldName},
@@ -255,9 +256,7 @@ impl Problem {
         match error {
             ApplyError::NotFound => Self::no_world(name),
             ApplyError::Denied(denied) => denied.into(),
-            ApplyError::Refused(refusal) => {
-                Self::new(ProblemKind::Refused, refusal.to_string(), refusal.hint())
-            }
+            ApplyError::Refused(refusal) => refusal.into(),
             ApplyError::Unavailable(why) => why.into(),
         }
     }
@@ -277,6 +276,12 @@ impl Problem {
 impl From<Unavailable> for Problem {
     fn from(Unavailable(why): Unavailable) -> Self {
         Self::new(ProblemKind::Unavailable, why, "nothing is lost; try again in a moment")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(ProblemKind::Refused, refusal.to_string(), refusal.hint())
     }
 }
 

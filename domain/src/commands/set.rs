@@ -83,8 +83,7 @@ pub(super) async fn run(wanted: &Set, context: &Context, driver: &Driver) -> Res
 }
 
 fn not_offered(world: &World) -> Problem {
-    let refusal = Refusal::NotOffered { name: world.name.clone(), game: world.game.clone() };
-    Problem::new(super::ProblemKind::Refused, refusal.to_string(), refusal.hint())
+    Refusal::NotOffered { name: world.name.clone(), game: world.game.clone() }.into()
 }
 
 /// Takes out what was chosen of settings that the game has no more, so that a record never grows by them.

@@ -164,7 +164,8 @@ impl Door {
         let begun = Instant::now();
         thread::scope(|scope| {
             let hostile = scope.spawn(|| crowd.press(self.address, &over));
-            let asking = scope.spawn(|| people::ask_steadily(self.address, each, &over));
+            let asking = scope
+                .spawn(|| people::ask_steadily(self.address, crowd.number() * people::NUMBERS, each, &over));
             let (mut resident_kib, mut files) = (0, 0);
             let mut looked = Ok(());
             while !over.load(Ordering::Relaxed) && looked.is_ok() {
@@ -207,10 +208,10 @@ impl People {
     }
 }
 
-/// Lets this program have as many sockets as it may.
+/// Lets this program have as many sockets as it may: when all come at once, those that are slow, silent or new have most of them.
 fn allow_many_sockets() -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let needed = 2 * crowd::SLOW as u64;
+    let needed = 10 * crowd::SLOW as u64;
     ensure!(most > needed, "this needs {needed} open files and may have {most}: raise `ulimit -Hn`");
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }

@@ -66,9 +66,17 @@ impl Licence {
 
 /// Returns the licence of a game's server, if it has one; an error if there is no Dockerfile.
 pub(crate) fn licence_of(ground: &Ground, game: &str) -> Result<Option<Licence>> {
+    Ok(licence_in(&read(ground, game)?, game))
+}
+
+fn licence_in(dockerfile: &str, game: &str) -> Option<Licence> {
+    games::licence(dockerfile).map(|url| Licence { game: game.into(), url: url.into() })
+}
+
+/// Returns what the Dockerfile of a game says.
+fn read(ground: &Ground, game: &str) -> Result<String> {
     let file = dockerfile(ground, game);
-    let text = fs::read_to_string(&file).with_context(|| format!("there is no {}", file.display()))?;
-    Ok(games::licence(&text).map(|url| Licence { game: game.into(), url: url.into() }))
+    fs::read_to_string(&file).with_context(|| format!("there is no {}", file.display()))
 }
 
 impl Image {
@@ -135,12 +143,10 @@ pub(crate) fn images(ground: &Ground) -> Result<Vec<Image>> {
 }
 
 fn game_image(ground: &Ground, id: &str) -> Result<Image> {
-    let licence = licence_of(ground, id)?;
+    let dockerfile = read(ground, id)?;
+    let licence = licence_in(&dockerfile, id);
     let mut entry = games::Catalogue::read_file(&ground.path(&format!("games/catalog/{id}.toml")))?;
-    let dockerfile = dockerfile(ground, id);
-    let text =
-        fs::read_to_string(&dockerfile).with_context(|| format!("reading {}", dockerfile.display()))?;
-    entry.dockerfile = Some(text);
+    entry.dockerfile = Some(dockerfile);
     let accepted = licence.as_ref().filter(|licence| licence.is_accepted(ground));
     let context = entry.image_context(accepted.map(|licence| licence.url.as_str()))?;
     let written = |made: &games::ContextFile| write(ground, id, made);

@@ -323,9 +323,7 @@ async fn may_delete(name: &WorldName, context: &Context, driver: &Driver) -> Res
         })?;
     rules.require(&context.asker, Action::Delete)?;
     let delete = Event::Delete { by: context.by.clone(), typed: name.to_string() };
-    step(&world, delete, context.now)
-        .map(|_| ())
-        .map_err(|refusal| Problem::new(ProblemKind::Refused, refusal.to_string(), refusal.hint()))
+    Ok(step(&world, delete, context.now).map(drop)?)
 }
 
 fn delete_modal(name: &WorldName) -> Value {

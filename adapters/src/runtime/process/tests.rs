@@ -2,7 +2,10 @@
 //! process, and ends when it is told to or when its directory is gone, so that no test leaves it behind.
 
 use super::*;
-use crate::runtime::contract::{self, end, gone, of, order, task, until};
+use crate::runtime::{
+    contract::{self, end, gone, of, order, task, until},
+    task_dir::ENGINE_FILE,
+};
 use domain::{
     game::{Players, Port, Protocol, Ready, Save, Scripts, Signal as StopSignal, Stop},
     idle::Timers,

@@ -1,7 +1,7 @@
 //! Those whom the front door is not for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
@@ -29,8 +29,14 @@ const DRIP: Duration = Duration::from_secs(1);
 /// How large a huge body is.
 const HUGE: usize = 10_000_000;
 
+/// The largest body that is read.
+const LARGEST: usize = 256 * 1024;
+
+/// How many send their bodies in crumbs: each is a million bytes and more on the wire, of which all are to be there at once.
+const CRUMBLERS: usize = 100;
+
 /// The number of the first interaction of a crowd.
-const FIRST: u64 = 900_000_000_000;
+const FIRST: u64 = 900_000_000_000_000;
 
 /// A crowd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +55,18 @@ pub(super) enum Crowd {
     SlowHeads,
     /// Bodies that come byte by byte.
     SlowBodies,
+    /// The largest bodies that are read, but for their last byte.
+    Unfinished,
+    /// The same, in chunks of one byte.
+    Crumbs,
     /// Connections over which nothing comes.
     Silent,
+    /// Connections that come as fast as they can, and stay.
+    Rushing,
     /// All of them at once.
     Everybody,
+    /// Nobody any more.
+    Gone,
 }
 
 /// How many were turned away, and how.
@@ -60,7 +74,7 @@ pub(super) enum Crowd {
 pub(super) struct Turned(BTreeMap<String, u64>);
 
 impl Crowd {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Nobody,
         Self::Forged,
         Self::Replayed,
@@ -68,8 +82,12 @@ impl Crowd {
         Self::Huge,
         Self::SlowHeads,
         Self::SlowBodies,
+        Self::Unfinished,
+        Self::Crumbs,
         Self::Silent,
+        Self::Rushing,
         Self::Everybody,
+        Self::Gone,
     ];
 
     /// Returns what the report calls it.
@@ -82,23 +100,35 @@ impl Crowd {
             Self::Huge => "bodies of 10 MB, by 4",
             Self::SlowHeads => "1,000 heads byte by byte",
             Self::SlowBodies => "1,000 bodies byte by byte",
+            Self::Unfinished => "1,000 bodies of 256 KiB without their end",
+            Self::Crumbs => "100 of these in chunks of a byte",
             Self::Silent => "1,000 silent connections",
+            Self::Rushing => "new silent connections, by 4",
             Self::Everybody => "all of these at once",
+            Self::Gone => "nobody any more",
         }
+    }
+
+    /// Returns a number that no other crowd has, and which is not zero.
+    pub(super) fn number(self) -> u64 {
+        1 + self as u64
     }
 
     /// Presses on the front door until it is over.
     pub(super) fn press(self, address: SocketAddr, over: &AtomicBool) -> Result<Turned> {
         let all = match self {
-            Self::Nobody => return Ok(Turned::default()),
-            Self::Everybody => &Self::ALL[1..8],
+            Self::Nobody | Self::Gone => return Ok(Turned::default()),
+            Self::Everybody => &Self::ALL[1..11],
             Self::Forged
             | Self::Replayed
             | Self::Old
             | Self::Huge
             | Self::SlowHeads
             | Self::SlowBodies
-            | Self::Silent => &[self][..],
+            | Self::Unfinished
+            | Self::Crumbs
+            | Self::Silent
+            | Self::Rushing => &[self][..],
         };
         thread::scope(|scope| {
             let mut pressing = Vec::new();
@@ -119,9 +149,9 @@ impl Crowd {
     /// Returns how many threads it takes.
     fn members(self) -> u64 {
         match self {
-            Self::Nobody | Self::Everybody => 0,
-            Self::Forged | Self::Replayed | Self::Old | Self::Huge => FAST,
-            Self::SlowHeads | Self::SlowBodies | Self::Silent => 1,
+            Self::Nobody | Self::Everybody | Self::Gone => 0,
+            Self::Forged | Self::Replayed | Self::Old | Self::Huge | Self::Rushing => FAST,
+            Self::SlowHeads | Self::SlowBodies | Self::Unfinished | Self::Crumbs | Self::Silent => 1,
         }
     }
 
@@ -130,7 +160,7 @@ impl Crowd {
         let signed = discord.says(Interaction::Status);
         let head = "POST /discord/interactions HTTP/1.1\r\nHost: x\r\n";
         match self {
-            Self::Nobody | Self::Everybody => Ok(Turned::default()),
+            Self::Nobody | Self::Everybody | Self::Gone => Ok(Turned::default()),
             Self::Forged => hurry(address, over, &Signed { body: signed.body + " ", ..signed }.request()),
             Self::Replayed => hurry(address, over, &signed.request()),
             Self::Old => hurry(address, over, &discord.said_at(now() - 600, Interaction::Status).request()),
@@ -138,9 +168,21 @@ impl Crowd {
                 let body = " ".repeat(HUGE) + &signed.body;
                 hurry(address, over, &Signed { body, ..signed }.request())
             }
-            Self::SlowHeads => drip(address, over, &format!("{head}X-Slow: "), b"a"),
-            Self::SlowBodies => drip(address, over, &format!("{head}Content-Length: 100000\r\n\r\n"), b" "),
-            Self::Silent => drip(address, over, "", b""),
+            Self::SlowHeads => drip(address, over, SLOW, &format!("{head}X-Slow: "), b"a"),
+            Self::SlowBodies => {
+                drip(address, over, SLOW, &format!("{head}Content-Length: 100000\r\n\r\n"), b" ")
+            }
+            Self::Unfinished => {
+                let begun = " ".repeat(LARGEST - 1);
+                drip(address, over, SLOW, &format!("{head}Content-Length: {LARGEST}\r\n\r\n{begun}"), b"")
+            }
+            Self::Crumbs => {
+                let begun = "1\r\n \r\n".repeat(LARGEST - 1);
+                let request = format!("{head}Transfer-Encoding: chunked\r\n\r\n{begun}");
+                drip(address, over, CRUMBLERS, &request, b"")
+            }
+            Self::Silent => drip(address, over, SLOW, "", b""),
+            Self::Rushing => Ok(rush(address, over)),
         }
     }
 }
@@ -169,10 +211,27 @@ fn hurry(address: SocketAddr, over: &AtomicBool, request: &[u8]) -> Result<Turne
     Ok(turned)
 }
 
-/// Keeps many connections, over each of which comes `begin` and then `drop` again and again; whoever is sent away comes back.
-fn drip(address: SocketAddr, over: &AtomicBool, begin: &str, drop: &[u8]) -> Result<Turned> {
+/// Connects again and again, and keeps the newest connections.
+fn rush(address: SocketAddr, over: &AtomicBool) -> Turned {
     let mut turned = Turned::default();
-    let mut streams: Vec<Option<TcpStream>> = (0..SLOW).map(|_| None).collect();
+    let mut kept = VecDeque::new();
+    while !over.load(Ordering::Relaxed) {
+        match http::connect(&address.to_string()) {
+            Ok(stream) => kept.push_back(stream),
+            Err(_) => turned.count("no connection".to_owned()),
+        }
+        if kept.len() > SLOW {
+            kept.pop_front();
+            turned.count("sent away".to_owned());
+        }
+    }
+    turned
+}
+
+/// Keeps many connections, over each of which comes `begin` and then `drop` again and again; whoever is sent away comes back.
+fn drip(address: SocketAddr, over: &AtomicBool, many: usize, begin: &str, drop: &[u8]) -> Result<Turned> {
+    let mut turned = Turned::default();
+    let mut streams: Vec<Option<TcpStream>> = (0..many).map(|_| None).collect();
     while !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
         for stream in &mut streams {

@@ -18,17 +18,14 @@ use super::super::{
 /// How long somebody waited for the right answer; nothing if there was none.
 pub(super) type Waited = Option<Duration>;
 
-/// How many ask at a time.
-const ASKERS: u64 = 4;
+/// How often somebody asks: 200 interactions a second.
+const EVERY: Duration = Duration::from_millis(5);
 
-/// How often each of them does: 200 interactions a second in all.
-const EVERY: Duration = Duration::from_millis(20);
-
-/// How many connections there are where interactions come as fast as they are answered.
+/// Over how many connections interactions come as fast as they are answered.
 const CONNECTIONS: u64 = 8;
 
 /// How many interactions may go before anybody's numbers meet another's.
-const NUMBERS: u64 = 1_000_000_000;
+pub(super) const NUMBERS: u64 = 1_000_000_000;
 
 /// Asks over a connection of its own, as a proxy may do it, and fails unless the answer is right.
 pub(super) fn ask(address: SocketAddr, signed: &Signed, interaction: Interaction) -> Result<()> {
@@ -42,40 +39,34 @@ fn is_right((status, body): (u16, Vec<u8>), interaction: Interaction) -> Result<
     interaction.expect(&serde_json::from_slice(&body)?)
 }
 
-/// Asks at a steady pace until the time is over, which is then said to all. How long somebody waited counts from when it was
-/// their turn: who comes late because the one before waited long, has waited as well.
-pub(super) fn ask_steadily(address: SocketAddr, each: Duration, over: &AtomicBool) -> Result<Vec<Waited>> {
+/// Asks at a steady pace until the time is over, which is then said to all. Nobody waits for the one before, and how long
+/// somebody waited counts from when it was their turn. Interactions are numbered from `first` on.
+pub(super) fn ask_steadily(
+    address: SocketAddr,
+    first: u64,
+    each: Duration,
+    over: &AtomicBool,
+) -> Result<Vec<Waited>> {
     let begun = Instant::now();
-    let asked = side_by_side(ASKERS, |asker| ask_in_turn(address, asker, begun, each));
+    let asked = thread::scope(|scope| {
+        let turns = (0..).map(|turn| (turn, begun + EVERY * turn));
+        let asking = turns.take_while(|(_, due)| *due < begun + each).map(|(turn, due)| {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            scope.spawn(move || ask_in_turn(address, first, turn, due))
+        });
+        // All are asked before the first is waited for.
+        let asking: Vec<_> = asking.collect();
+        let asked = asking.into_iter().map(|one| one.join().ok().context("one who asks broke down")?);
+        asked.collect()
+    });
     over.store(true, Ordering::Relaxed);
     asked
 }
 
-/// Lets so many do the same at a time, each with a number of its own, and returns what came of it.
-fn side_by_side<T: Clone + Send>(many: u64, act: impl Fn(u64) -> Result<Vec<T>> + Sync) -> Result<Vec<T>> {
-    thread::scope(|scope| {
-        let act = &act;
-        let acting: Vec<_> = (0..many).map(|number| scope.spawn(move || act(number))).collect();
-        let done = acting.into_iter().map(|one| one.join().ok().context("an asker broke down")?);
-        Ok(done.collect::<Result<Vec<_>>>()?.concat())
-    })
-}
-
-fn ask_in_turn(address: SocketAddr, asker: u64, begun: Instant, each: Duration) -> Result<Vec<Waited>> {
-    let discord = Discord::after((asker + 1) * NUMBERS + u64::from(begun.elapsed().subsec_nanos()))?;
-    let mut waited = Vec::new();
-    for turn in 0.. {
-        let due = begun + EVERY * turn + EVERY * u32::try_from(asker)? / u32::try_from(ASKERS)?;
-        if due >= begun + each {
-            break;
-        }
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        let interaction = in_turn(turn);
-        let signed = discord.says(interaction);
-        let answer = ask(address, &signed, interaction);
-        waited.push(answer.is_ok().then(|| due.elapsed()));
-    }
-    Ok(waited)
+fn ask_in_turn(address: SocketAddr, first: u64, turn: u32, due: Instant) -> Result<Waited> {
+    let interaction = in_turn(turn);
+    let signed = Discord::after(first + u64::from(turn))?.says(interaction);
+    Ok(ask(address, &signed, interaction).is_ok().then(|| due.elapsed()))
 }
 
 /// Of ten interactions, one is a ping, two write, and the others read.
@@ -95,8 +86,21 @@ pub(super) fn as_fast_as_they_can(
     each: Duration,
 ) -> Result<(Vec<Duration>, Duration)> {
     let begun = Instant::now();
-    let waited = side_by_side(CONNECTIONS, |asker| hurry(address, interaction, asker, begun, each));
-    Ok((waited?, begun.elapsed()))
+    let waited = thread::scope(|scope| {
+        let hurry = |asker| scope.spawn(move || hurry(address, interaction, asker, begun, each));
+        let hurrying: Vec<_> = (0..connections(interaction)).map(hurry).collect();
+        let waited = hurrying.into_iter().map(|one| one.join().ok().context("one who asks broke down")?);
+        waited.collect::<Result<Vec<_>>>()
+    });
+    Ok((waited?.concat(), begun.elapsed()))
+}
+
+/// Those who change the same world at the same moment are in each other's way.
+fn connections(interaction: Interaction) -> u64 {
+    match interaction {
+        Interaction::Ping | Interaction::Status => CONNECTIONS,
+        Interaction::Start | Interaction::Create | Interaction::Settings(_) => 1,
+    }
 }
 
 fn hurry(
@@ -113,6 +117,7 @@ fn hurry(
     let mut answers = BufReader::new(stream.try_clone()?);
     let mut waited = Vec::new();
     while begun.elapsed() < each {
+        let interaction = in_other_words(interaction, waited.len())?;
         let signed = discord.says(interaction).request();
         let sent = Instant::now();
         stream.write_all(&signed)?;
@@ -120,4 +125,12 @@ fn hurry(
         waited.push(sent.elapsed());
     }
     Ok(waited)
+}
+
+/// Returns the same interaction with another choice where it makes one: what is chosen already is not written.
+fn in_other_words(interaction: Interaction, turn: usize) -> Result<Interaction> {
+    match interaction {
+        Interaction::Settings(_) => Ok(Interaction::Settings(15 + u8::try_from(turn % 2)?)),
+        Interaction::Ping | Interaction::Status | Interaction::Start | Interaction::Create => Ok(interaction),
+    }
 }

@@ -5,7 +5,7 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
 use super::table::{ANN, BEGIN, BOB, Table, at, command, config, interaction, pair, seen, sign};
-use crate::chat::discord::{Discord, DiscordConfig, endpoint::Answer};
+use crate::chat::discord::{Discord, DiscordConfig, endpoint::Answer, interaction::LARGEST};
 
 fn start() -> Value {
     command("world start", &[("name", 3, json!("valhalla"))])
@@ -119,7 +119,7 @@ async fn what_is_too_large_too_deep_or_no_json_is_refused() {
     let mut nested = interaction(ANN, 7, status).to_string();
     nested.insert_str(nested.len() - 1, &format!(",\"further\":{}", deep("[", "]")));
     for (body, expected) in [
-        ("x".repeat(256 * 1024 + 1), 413),
+        ("x".repeat(LARGEST + 1), 413),
         (deep("[", "]"), 400),
         (deep("{\"options\":", "}"), 400),
         (String::new(), 400),

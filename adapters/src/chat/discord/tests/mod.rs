@@ -12,6 +12,9 @@ mod hostile;
 
 mod registration;
 
+#[cfg(any(feature = "local", feature = "aws"))]
+mod over_http;
+
 mod twilight;
 
 mod standin;
