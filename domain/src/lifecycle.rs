@@ -248,7 +248,10 @@ fn keep(world: &World, asked: Asked, until: Timestamp) -> Result<World, Refusal>
             let until = until.min(cap);
             let mut next = world.clone();
             if let State::Awake { keep, heard, .. } = &mut next.state {
-                *keep = Some((asked, until));
+                // Somebody else may count on the longer time.
+                if keep.as_ref().is_none_or(|(_, known)| *known < until) {
+                    *keep = Some((asked, until));
+                }
                 heard.stops_at = None;
             }
             Ok(next)

@@ -720,6 +720,20 @@ async fn keep_says_when_the_cap_comes_first() {
 }
 
 #[tokio::test]
+async fn keep_says_who_asked_for_longer() {
+    let (_, driver) = outside("awake").await;
+    let mut told = String::new();
+    for (who, length, second) in [("ann", 3600, 300), ("bob", 60, 360), ("bob", 3600, 361)] {
+        told += &format!("{}\n", run(keep(length), who, second, &driver).await);
+    }
+    expect![[r#"
+        `valhalla` is kept awake for 1 h
+        `valhalla` is already kept awake for 59 min, asked for by ann 1 min ago
+        `valhalla` is kept awake for 1 h
+    "#]].assert_eq(&told);
+}
+
+#[tokio::test]
 async fn delete_removes_a_sleeping_world_that_is_archived() {
     in_every_situation(|| delete("valhalla"), expect![[r#"
         new: `valhalla` is being deleted; it was never played -> nothing

@@ -320,6 +320,21 @@ fn a_world_is_kept_awake_until_the_time_asked_for() {
     );
 }
 
+/// Found by the simulation (seeds 2507 and 8035): a second wish, for less, took back what somebody else was told.
+#[test]
+fn regression_a_shorter_wish_to_keep_it_awake_takes_nothing_from_a_longer_one() {
+    after(
+        "warned",
+        "710 keep ann 2750; 720 keep bob 840; 721 seen 0; 730 keep eve 2800",
+        expect![[r#"
+            710 keep ann 2750: awake, nobody on, kept until 2750 by ann, due 43590 | observe t1, tell awake | order: run, kept until 2750
+            720 keep bob 840: =
+            721 seen 0: awake, nobody on, kept until 2750 by ann, due 43590
+            730 keep eve 2800: awake, nobody on, kept until 2800 by eve, due 43590 | order: run, kept until 2800
+        "#]],
+    );
+}
+
 #[test]
 fn a_world_is_kept_awake_no_longer_than_its_cap() {
     after(
@@ -358,7 +373,7 @@ fn however_often_it_is_asked_for_a_world_is_kept_no_longer_than_its_cap() {
             300 keep ann 43000: awake, 2 players, kept until 43000 by ann, due 43590 | order: run, kept until 43000
             20000 keep bob 43200: awake, 2 players, kept until 43200 by bob, due 43590 | order: run, kept until 43200
             43000 keep ann 50000: awake, 2 players, kept until 43290 by ann, due 43590 | order: run, kept until 43290
-            43289 keep bob 50000: awake, 2 players, kept until 43290 by bob, due 43590
+            43289 keep bob 50000: =
             43290 keep ann 50000: refused: `valhalla` has nearly run for its longest time (let it save and sleep; `world start valhalla` wakes it again right after)
         "#]],
     );
