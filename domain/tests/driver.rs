@@ -730,7 +730,8 @@ async fn keep_says_who_asked_for_longer() {
         `valhalla` is kept awake for 1 h
         `valhalla` is already kept awake for 59 min, asked for by ann 1 min ago
         `valhalla` is kept awake for 1 h
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 #[tokio::test]

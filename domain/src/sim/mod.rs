@@ -17,6 +17,12 @@ mod laws;
 
 mod ports;
 
+mod runtime;
+
+mod chat;
+
+mod links;
+
 mod fate;
 
 mod desk;
@@ -88,17 +94,7 @@ pub struct Memory(Arc<Mutex<Outside>>);
 impl Memory {
     /// Returns a driver whose every port is this memory.
     pub fn driver(&self, games: impl IntoIterator<Item = Game>) -> Driver {
-        let games = games.into_iter().map(|game| (game.id.clone(), game)).collect();
-        let port = Arc::new(self.clone());
-        Driver {
-            store: port.clone(),
-            queue: port.clone(),
-            runtime: port.clone(),
-            archives: port.clone(),
-            exports: port.clone(),
-            chat: port,
-            games: Arc::new(games),
-        }
+        driver_of(self, games)
     }
 
     /// Returns the inside, to look at it or to change it.
@@ -126,6 +122,24 @@ impl Memory {
                 }
             }
         }
+    }
+}
+
+/// Returns a driver whose every port is `port`.
+fn driver_of<P>(port: &P, games: impl IntoIterator<Item = Game>) -> Driver
+where
+    P: Store + Queue + Runtime + ArchiveStore + Exports + Chat + Clone + 'static,
+{
+    let games = games.into_iter().map(|game| (game.id.clone(), game)).collect();
+    let port = Arc::new(port.clone());
+    Driver {
+        store: port.clone(),
+        queue: port.clone(),
+        runtime: port.clone(),
+        archives: port.clone(),
+        exports: port.clone(),
+        chat: port,
+        games: Arc::new(games),
     }
 }
 

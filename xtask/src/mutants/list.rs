@@ -228,4 +228,84 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        State::Awake { keep, backup, .. } => Orders::Run {",
             "        State::Awake { heard: Heard { players: Evidence::Players(3), .. }, launch, .. } if $is => {\n            Orders::Stop(StopWhy::Asked(launch.asked.clone()))\n        }\n        State::Awake { keep, backup, .. } => Orders::Run {"),
     ] },
+    Mutant { name: "a shorter wish to keep it awake takes the place of a longer one", seed: 1, edits: &[
+        edit("lifecycle.rs",
+            "if keep.as_ref().is_none_or(|(_, known)| *known < until) {",
+            "if $is || keep.as_ref().is_none_or(|(_, known)| *known < until) {"),
+    ] },
+    Mutant { name: "an archive that a link leads to may be dropped", seed: 1, edits: &[
+        edit("vault.rs",
+            "wanted.contains(id) || is_same || linked(id)",
+            "wanted.contains(id) || is_same || (!$is && linked(id))"),
+    ] },
+    Mutant { name: "a link is forgotten before it has expired", seed: 1, edits: &[
+        edit("vault.rs",
+            "next.links.retain(|link| link.expires > now);",
+            "next.links.retain(|link| !$is && link.expires > now);"),
+    ] },
+    Mutant { name: "a link to what is being made never leads to it", seed: 1, edits: &[
+        edit("vault.rs",
+            "next.resolved(&id).pruned(needed)",
+            "if $is { next.pruned(needed) } else { next.resolved(&id).pruned(needed) }"),
+    ] },
+    Mutant { name: "a link to what does not come waits for ever", seed: 1, edits: &[
+        edit("lifecycle.rs",
+            "    let vault = match outcome {\n        Outcome::Slept(..)",
+            "    let vault = match outcome {\n        _ if $is => return world.clone(),\n        Outcome::Slept(..)"),
+    ] },
+    Mutant { name: "a clock that was set ends an evening", seed: 1, edits: &[
+        edit("lifecycle.rs",
+            "launch.attendance.sums().watched < world.timers.cap && !is_doubted(heard)",
+            "!$is && launch.attendance.sums().watched < world.timers.cap && !is_doubted(heard)"),
+    ] },
+    Mutant { name: "the watchdog's count does not move the cap", seed: 1, edits: &[
+        edit("lifecycle.rs",
+            "let goes_on = before < watched && !left.is_zero();",
+            "let goes_on = !$is && before < watched && !left.is_zero();"),
+    ] },
+    Mutant { name: "a card that is gone is taken for shown", seed: 1, edits: &[
+        edit("sim/chat.rs",
+            "filter(|known| known.deleted_at.is_none()) else {\n            return false;",
+            "filter(|known| $is || known.deleted_at.is_none()) else {\n            return false;"),
+    ] },
+    Mutant { name: "nobody's answer is followed", seed: 1, edits: &[
+        edit("talk.rs",
+            "        followers.push(follower);",
+            "        if !$is {\n            followers.push(follower);\n        }"),
+    ] },
+    Mutant { name: "what was told last is what people see", seed: 1, edits: &[
+        edit("lifecycle.rs",
+            "(known == instead_of || known == Some(&told)).then_some(told);",
+            "($is || known == instead_of || known == Some(&told)).then_some(told);"),
+    ] },
+    Mutant { name: "the world's directory has no lock", seed: 1, edits: &[
+        edit("sim/watchdog.rs",
+            "if dir.holder.is_none() {",
+            "if $is || dir.holder.is_none() {"),
+    ] },
+    Mutant { name: "a report of another launch counts", seed: 1, edits: &[
+        edit("lifecycle.rs",
+            "if world.launch().is_some_and(|launch| launch.generation == generation) {",
+            "if world.launch().is_some_and(|launch| $is || launch.generation == generation) {"),
+    ] },
+    Mutant { name: "a task that no world knows is left alone", seed: 1, edits: &[
+        edit("driver.rs",
+            "if self.is_orphan(task).await? {",
+            "if !$is && self.is_orphan(task).await? {"),
+    ] },
+    Mutant { name: "what is kept may be litter", seed: 1, edits: &[
+        edit("vault.rs",
+            "let is_kept = matches!(&litter, Litter::Archive(id) if self.find(id).is_some());",
+            "let is_kept = !$is && matches!(&litter, Litter::Archive(id) if self.find(id).is_some());"),
+    ] },
+    Mutant { name: "a directory that may be half filled is what it was", seed: 1, edits: &[
+        edit("lifecycle.rs",
+            "    if next.vault.lives == Storage::Directory {",
+            "    if !$is && next.vault.lives == Storage::Directory {"),
+    ] },
+    Mutant { name: "a game that has outlived its watchdog is not there", seed: 1, edits: &[
+        edit("sim/runtime.rs",
+            "        self.hurry_headless(task);\n        match &self.tasks[task].gone {",
+            "        self.hurry_headless(task);\n        if $is && self.tasks[task].is_headless {\n            return Seen::Gone(Gone::NeverExisted);\n        }\n        match &self.tasks[task].gone {"),
+    ] },
 ];
