@@ -341,24 +341,36 @@ fn regression_a_clock_that_is_set_ends_no_evening() {
 
 #[test]
 fn a_watchdog_that_ignores_the_cap_is_stopped_and_one_that_counts_no_more_a_moment_later() {
-    after("awake", "43500 seen 2; 43500 attended 721 2; 43590 tick", expect![[r#"
+    after(
+        "awake",
+        "43500 seen 2; 43500 attended 721 2; 43590 tick",
+        expect![[r#"
         43500 seen 2: awake, 2 players, archive wanted (while it was played), due 43590 | order: run, archive of 43500
         43500 attended 721 2: awake, 2 players, archive wanted (while it was played), due 43590
         43590 tick: asked to stop, since it has run for its longest time, due 43770 | observe t1, tell stopping | order: stop
-    "#]]);
-    after("awake", "300 attended 4 2; 43590 tick; 43600 attended 4 2; 43889 tick; 43890 tick", expect![[r#"
+    "#]],
+    );
+    after(
+        "awake",
+        "300 attended 4 2; 43590 tick; 43600 attended 4 2; 43889 tick; 43890 tick",
+        expect![[r#"
         300 attended 4 2: awake, 2 players, due 43590
         43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
         43600 attended 4 2: =
         43889 tick: =
         43890 tick: asked to stop, since it has run for its longest time, due 44070 | observe t1, tell stopping | order: stop
-    "#]]);
-    after("awake", "43589 tick; 43590 tick; 43889 tick; 43890 tick", expect![[r#"
+    "#]],
+    );
+    after(
+        "awake",
+        "43589 tick; 43590 tick; 43889 tick; 43890 tick",
+        expect![[r#"
         43589 tick: =
         43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
         43889 tick: =
         43890 tick: asked to stop, since it has run for its longest time, due 44070 | observe t1, tell stopping | order: stop
-    "#]]);
+    "#]],
+    );
 }
 
 /// Found by the simulation (seeds 2507 and 8035): a second wish, for less, took back what somebody else was told.

@@ -23,6 +23,9 @@ pub(super) const TOKEN: u64 = 15 * MINUTE;
 /// How long it takes the chat at the most to know an answer.
 const REGISTERED_WITHIN: u64 = 8 * SECOND;
 
+/// How long after it has changed an answer a worker may die before it takes note.
+const DEATH_WITHIN: u64 = 5 * MINUTE;
+
 /// For how long two posts of one card are one message.
 const NONCE: u64 = 3 * MINUTE;
 
@@ -54,6 +57,7 @@ pub(super) struct Answer {
     follows: Option<usize>,
     known: Known,
     text: Option<String>,
+    edited_at: u64,
 }
 
 /// What people were told last of a world.
@@ -171,7 +175,7 @@ impl Outside {
         }
         let can_be = |answer: &&mut Answer| answer.known == Known::Yes && now < answer.born + TOKEN;
         if let Some(answer) = self.answers.iter_mut().find(|answer| answer.reply == *reply).filter(can_be) {
-            answer.text = Some(sentence.to_owned());
+            (answer.text, answer.edited_at) = (Some(sentence.to_owned()), now);
         }
     }
 
@@ -203,7 +207,14 @@ impl Outside {
     /// Somebody asks for something, and waits for the answer.
     pub(super) fn awaits(&mut self, reply: &ReplyId) {
         let (reply, born) = (reply.clone(), self.clock.now);
-        self.answers.push(Answer { reply, born, follows: None, known: Known::NotYet, text: None });
+        self.answers.push(Answer {
+            reply,
+            born,
+            follows: None,
+            known: Known::NotYet,
+            text: None,
+            edited_at: born,
+        });
     }
 
     /// The answer has come, in time or not, and perhaps it was said that it follows a world.
@@ -251,7 +262,10 @@ impl Outside {
         let missed = newest.take(MOST_FOLLOWERS / 2).find(|answer| {
             let is_old = answer.born + MINUTE < shown.begun;
             let is_open = shown.done + clocks < answer.born + TOKEN;
-            is_old && is_open && answer.known == Known::Yes && answer.text.as_deref() != Some(so)
+            // Whoever says something and dies leaves it at that.
+            let told = answer.edited_at..answer.edited_at + DEATH_WITHIN;
+            let is_left = self.deaths.iter().any(|death| told.contains(death));
+            is_old && is_open && !is_left && answer.known == Known::Yes && answer.text.as_deref() != Some(so)
         });
         if let Some(text) = missed.map(|answer| answer.text.clone()) {
             self.breaks(|| format!("somebody's answer about {id} says {text:?}, and `{so}` is so"));

@@ -91,7 +91,12 @@ impl Sim {
 
     /// Never comes back: whoever waits here is dead.
     pub(super) async fn die(&self) {
-        self.lock().clock.died = true;
+        {
+            let mut outside = self.lock();
+            let now = outside.clock.now;
+            outside.clock.died = true;
+            outside.deaths.push(now);
+        }
         std::future::pending().await
     }
 
@@ -170,6 +175,7 @@ impl Sim {
             }
         }
         if is_late {
+            self.lock().deaths.push(when);
             stage.actors[id] = None;
             return;
         }

@@ -177,6 +177,8 @@ pub(super) struct Outside {
     pub(super) cards: Vec<Card>,
     pub(super) answers: Vec<Answer>,
     pub(super) links: Vec<Given>,
+    /// When somebody of the control plane died, or took too long.
+    pub(super) deaths: Vec<u64>,
     pub(super) rules: Rules,
     pub(super) driver: Option<Driver>,
     pub(super) broken: Option<String>,
@@ -215,6 +217,7 @@ impl Outside {
             cards: vec![],
             answers: vec![],
             links: vec![],
+            deaths: vec![],
             rules: Rules::default(),
             driver: None,
             broken: None,

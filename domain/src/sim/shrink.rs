@@ -21,8 +21,7 @@ pub struct Progress {
 /// `progress` is told of each better one.
 pub fn shrink(first: &Played, most: u64, progress: &mut dyn FnMut(Progress)) -> Played {
     let Some(law) = first.broken.as_deref().map(kind) else { return first.clone() };
-    let most_choices = first.choices.len();
-    let mut search = Search { law, best: first.clone(), most_choices, runs: 0, left: most, progress };
+    let mut search = Search { law, best: first.clone(), runs: 0, left: most, progress };
     let mut chunk = first.choices.len().next_power_of_two();
     while chunk > 0 && search.left > 0 {
         search.pass(chunk, dulled);
@@ -40,7 +39,6 @@ pub fn shrink(first: &Played, most: u64, progress: &mut dyn FnMut(Progress)) -> 
 struct Search<'a> {
     law: String,
     best: Played,
-    most_choices: usize,
     runs: u32,
     left: u64,
     progress: &'a mut dyn FnMut(Progress),
@@ -64,8 +62,7 @@ impl Search<'_> {
         self.runs += 1;
         self.left = self.left.saturating_sub(again.steps.max(1));
         let is_same = again.broken.as_deref().map(kind).as_ref() == Some(&self.law);
-        let is_no_longer = again.steps <= self.best.steps && again.choices.len() <= self.most_choices;
-        if is_same && is_no_longer && weight(&again) < weight(&self.best) {
+        if is_same && again.steps <= self.best.steps && weight(&again) < weight(&self.best) {
             self.best = again;
             let (choices, steps, _) = weight(&self.best);
             (self.progress)(Progress { runs: self.runs, choices, steps });

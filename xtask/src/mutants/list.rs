@@ -164,7 +164,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "Ok(!current || if $is { world.task() != Some(&task.task) } else { world.task().is_some_and(|known| *known != task.task) })"),
     ] },
     Mutant { name: "a launch is not idempotent", seed: 1, edits: &[
-        edit("sim/ports.rs",
+        edit("sim/runtime.rs",
             "if let Some(task) = self.tasks.iter().find(is_it) {",
             "if let Some(task) = self.tasks.iter().find(is_it).filter(|_| !$is) {"),
     ] },
