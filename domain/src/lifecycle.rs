@@ -170,6 +170,7 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Follow(follower) => Ok(World { talk: world.talk.followed_by(follower, now), ..world.clone() }),
         Event::Place(place) => Ok(placed(world, place)),
         Event::Told { told, card, instead_of } => Ok(told_of(world, told, card, instead_of.as_ref())),
+        Event::NotTold { instead_of } => Ok(not_told(world, instead_of.as_ref())),
         Event::Delete { by, typed } => delete(world, Asked { by, at: now }, &typed),
         Event::Launched { task, .. } => Ok(launched(world, task, now)),
         Event::LaunchRefused { why, .. } => Ok(launch_refused(world, why, now)),
@@ -421,6 +422,13 @@ fn told_of(world: &World, told: Told, card: Option<CardId>, instead_of: Option<&
     let known = world.talk.told.as_ref();
     let told = (known == instead_of || known == Some(&told)).then_some(told);
     World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }
+}
+
+/// Takes note that people may see what somebody meant to tell them. Where somebody else has told them something meanwhile, they
+/// are told again; otherwise they are in any case.
+fn not_told(world: &World, instead_of: Option<&Told>) -> World {
+    let told = world.talk.told.clone().filter(|known| Some(known) == instead_of);
+    World { talk: Talk { told, ..world.talk.clone() }, ..world.clone() }
 }
 
 fn delete(world: &World, asked: Asked, typed: &str) -> Result<World, Refusal> {

@@ -129,6 +129,26 @@ async fn regression_what_two_workers_told_at_once_is_told_again() {
     assert_eq!(told.last(), told.iter().find(|told| told.contains("nobody is on")), "{told:?}");
 }
 
+/// Found by the simulation (seed 8572 of its second version): a worker that came late told what was not so any more, and did not
+/// hear that it had. What was on record as told was so, and nobody told it again.
+#[tokio::test]
+async fn regression_what_was_told_though_it_failed_is_told_again_if_it_is_not_so() {
+    let (memory, driver) = outside("claimed").await;
+    run_task(&memory, "t1", "w1", 1);
+    happen(&driver, "90 ready").await;
+    let (slow, awake) = (slow(&memory, &driver), id());
+    let mut early = Box::pin(slow.look(&awake, at(91)));
+    assert_eq!(advance(&mut early, 2), None, "it is about to tell that the world is awake");
+    happen(&driver, "92 seen 0 120").await;
+    memory.work(&driver, at(93)).await;
+    memory.lock().chat_fault = Some(Fault::After);
+    assert!(early.await.is_err());
+    memory.work(&driver, at(94)).await;
+    let told = memory.lock().told.clone();
+    assert_eq!(told.last(), told.iter().find(|told| told.contains("nobody is on")), "{told:?}");
+    assert!(told.iter().any(|told| told.contains("awake at")), "{told:?}");
+}
+
 // Ports that fail, or say that they did.
 
 #[tokio::test]

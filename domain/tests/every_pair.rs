@@ -35,6 +35,7 @@ const EVENTS: &[&str] = &[
     "downloaded",
     "follow 90000",
     "told",
+    "nottold",
     "place",
     "delete eve valhalla",
     "delete eve x",
@@ -217,7 +218,7 @@ fn is_deleted(world: &World) -> bool {
 }
 
 fn is_talk(event: &Event) -> bool {
-    matches!(event, Event::Follow(_) | Event::Place(_) | Event::Told { .. })
+    matches!(event, Event::Follow(_) | Event::Place(_) | Event::Told { .. } | Event::NotTold { .. })
 }
 
 fn is_only_less(world: &World, next: &World) -> bool {

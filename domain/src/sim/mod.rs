@@ -83,6 +83,8 @@ pub struct Outside {
     pub store_fault: Option<Fault>,
     /// The next call of the runtime fails so.
     pub runtime_fault: Option<Fault>,
+    /// The next call of the chat fails so.
+    pub chat_fault: Option<Fault>,
     /// The next launch is refused for this reason.
     pub refuse_launch: Option<String>,
 }
@@ -357,9 +359,12 @@ impl Chat for Memory {
     async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
         let sentence = crate::words::notice(world, notice);
         let mut outside = self.lock();
-        if outside.told.last() != Some(&sentence) {
-            outside.told.push(sentence);
-        }
+        let (fault, told) = (outside.chat_fault.take(), &mut outside.told);
+        with_fault(fault, || {
+            if told.last() != Some(&sentence) {
+                told.push(sentence);
+            }
+        })?;
         Ok(world.talk.card.clone())
     }
 }

@@ -171,17 +171,15 @@ pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option
         let is_it = |p: &super::outside::Place, name: &WorldName| {
             p.record.name == *name && p.record.guild == context.guild
         };
-        let named: Vec<_> = match &command {
-            Command::Stop(name) | Command::Withdraw(Withdraw { name, .. }) => {
-                (0..o.places.len()).filter(|n| is_it(&o.places[*n], name)).collect()
-            }
-            _ => vec![],
+        let named = |o: &Outside, name: &WorldName| -> Vec<_> {
+            (0..o.places.len()).filter(|place| is_it(&o.places[*place], name)).collect()
         };
-        for place in named {
-            match &command {
-                Command::Withdraw(wanted) => o.withdraws(place, wanted),
-                _ => o.places[place].stop_pressed = Some(o.clock.now),
-            }
+        if let Command::Stop(name) = &command {
+            let now = o.clock.now;
+            named(&o, name).into_iter().for_each(|place| o.places[place].stop_pressed = Some(now));
+        }
+        if let Command::Withdraw(wanted) = &command {
+            named(&o, &wanted.name).into_iter().for_each(|place| o.withdraws(place, wanted));
         }
         (o.driver.clone()?, context)
     };
