@@ -17,11 +17,11 @@ use std::{
 
 use domain::sim::{
     run::{Played, Telling, play, replay},
-    shrink::shrink,
+    shrink::{Progress, shrink},
 };
 
-/// How many runs are spent on making a finding shorter.
-const SHRINKING: u32 = 4000;
+/// How many steps are spent on making a finding shorter: a minute or less.
+const SHRINKING: u64 = 20_000_000;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -52,8 +52,11 @@ fn tell(played: &Played, seed: u64) -> ExitCode {
 }
 
 fn shortest(seed: u64) -> ExitCode {
-    let choices = shrink(&play(seed, Telling::Brief), SHRINKING);
-    tell(&replay(choices, Telling::Story), seed)
+    let first = play(seed, Telling::Brief);
+    let shortest = shrink(&first, SHRINKING, &mut |Progress { runs, choices, steps }| {
+        eprintln!("{runs} runs: {choices} choices that count, {steps} steps");
+    });
+    tell(&replay(shortest.choices, Telling::Story), seed)
 }
 
 /// Plays the seeds from `from` on: `seeds` of them, and more until `steps` were made.

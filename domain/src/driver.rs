@@ -215,7 +215,14 @@ impl Driver {
             if !still.contains(effect) {
                 continue;
             }
-            let Some(event) = self.act(world, effect.clone()).await? else { continue };
+            let event = match self.act(world, effect.clone()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => continue,
+                Err(why) => {
+                    self.take_note_of_failure(world, effect, now).await?;
+                    return Err(why.into());
+                }
+            };
             match self.apply(&world.id, &[event], now).await {
                 Ok(applied) => still = effects(&applied.after),
                 Err(ApplyError::Refused(Refusal::StaleLaunch { .. })) => return Ok(()),
@@ -226,6 +233,28 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Notes what may have taken effect though it failed and would not be seen by looking again.
+    async fn take_note_of_failure(
+        &self,
+        world: &World,
+        failed: &Effect,
+        now: Timestamp,
+    ) -> Result<(), ApplyError> {
+        match failed {
+            Effect::Tell(_) => {
+                let instead_of = world.talk.told.clone();
+                self.apply(&world.id, &[Event::NotTold { instead_of }], now).await.map(|_| ())
+            }
+            Effect::Launch(_)
+            | Effect::Observe(..)
+            | Effect::Find(_)
+            | Effect::End(..)
+            | Effect::Check(..)
+            | Effect::Erase
+            | Effect::Remove(_) => Ok(()),
+        }
     }
 
     /// Performs `effect` and returns what came of it.

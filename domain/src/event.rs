@@ -84,6 +84,11 @@ pub enum Event {
         /// What was on record as told last when they were.
         instead_of: Option<Told>,
     },
+    /// People could not be told, or may have been all the same.
+    NotTold {
+        /// What was on record as told last when that was tried.
+        instead_of: Option<Told>,
+    },
     /// A person wants it gone.
     Delete {
         /// Who.
@@ -280,6 +285,7 @@ impl Event {
             | Self::Follow(_)
             | Self::Place(_)
             | Self::Told { .. }
+            | Self::NotTold { .. }
             | Self::Errand { .. }
             | Self::Export { .. }
             | Self::Withdraw { .. }

@@ -63,6 +63,20 @@ pub const READY_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// How long after the hard cap the control plane waits for the watchdog to see to it.
 pub const CAP_MARGIN: Duration = Duration::from_secs(5 * 60);
 
+/// How long a watchdog may take to say that its world's longest time is not over, though it seems to be. It counts that time
+/// by a clock that nobody sets; the control plane's may just have been set, and those of its machines differ.
+pub const SECOND_CHANCE: Duration = Duration::from_secs(5 * 60);
+
+/// What is known of the players before the watchdog has looked.
+const NOT_LOOKED: &str = "not looked yet";
+
+/// What is known of the players until the watchdog has said so.
+const DOUBTED: &str = "its watchdog is asked for how long it has been awake";
+
+/// By how much the longest time may be over sooner or later than the watchdog's count says: reports are on their way for some
+/// time, and clocks differ.
+const CAP_JITTER: Duration = Duration::from_secs(60);
+
 /// How long the watchdog may take to take the order to stop.
 pub const HEED_LIMIT: Duration = Duration::from_secs(3 * 60);
 
@@ -156,6 +170,7 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Follow(follower) => Ok(World { talk: world.talk.followed_by(follower, now), ..world.clone() }),
         Event::Place(place) => Ok(placed(world, place)),
         Event::Told { told, card, instead_of } => Ok(told_of(world, told, card, instead_of.as_ref())),
+        Event::NotTold { instead_of } => Ok(not_told(world, instead_of.as_ref())),
         Event::Delete { by, typed } => delete(world, Asked { by, at: now }, &typed),
         Event::Launched { task, .. } => Ok(launched(world, task, now)),
         Event::LaunchRefused { why, .. } => Ok(launch_refused(world, why, now)),
@@ -164,7 +179,7 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::Ready { address, .. } => Ok(ready(world, address, now)),
         Event::StartFailed { why, .. } => Ok(start_failed(world, why, now)),
         Event::Seen { players, stops_at, .. } => Ok(seen(world, Heard { at: now, players, stops_at })),
-        Event::Attended { attendance, sources, .. } => Ok(attended(world, attendance, sources)),
+        Event::Attended { attendance, sources, .. } => Ok(attended(world, attendance, sources, now)),
         Event::StopBegan { why, .. } => Ok(stop_began(world, why, now)),
         Event::Saved { proof, .. } => Ok(saved(world, proof, now)),
         Event::Uploaded { archive, .. } => Ok(uploaded(world, archive, now)),
@@ -248,7 +263,10 @@ fn keep(world: &World, asked: Asked, until: Timestamp) -> Result<World, Refusal>
             let until = until.min(cap);
             let mut next = world.clone();
             if let State::Awake { keep, heard, .. } = &mut next.state {
-                *keep = Some((asked, until));
+                // Somebody else may count on the longer time.
+                if keep.as_ref().is_none_or(|(_, known)| *known < until) {
+                    *keep = Some((asked, until));
+                }
                 heard.stops_at = None;
             }
             Ok(next)
@@ -412,6 +430,13 @@ fn told_of(world: &World, told: Told, card: Option<CardId>, instead_of: Option<&
     let known = world.talk.told.as_ref();
     let told = (known == instead_of || known == Some(&told)).then_some(told);
     World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }
+}
+
+/// Takes note that people may see what somebody meant to tell them. Where somebody else has told them something meanwhile, they
+/// are told again; otherwise they are in any case.
+fn not_told(world: &World, instead_of: Option<&Told>) -> World {
+    let told = world.talk.told.clone().filter(|known| Some(known) == instead_of);
+    World { talk: Talk { told, ..world.talk.clone() }, ..world.clone() }
 }
 
 fn delete(world: &World, asked: Asked, typed: &str) -> Result<World, Refusal> {
@@ -655,8 +680,7 @@ fn ready(world: &World, address: Address, now: Timestamp) -> World {
     match &world.state {
         State::Starting { launch, step: StartStep::Claimed { task }, .. } => {
             let launch = launch.clone().passing(Milestone::Ready, now);
-            let heard =
-                Heard { at: now, players: Evidence::Unknown("not looked yet".into()), stops_at: None };
+            let heard = Heard { at: now, players: Evidence::Unknown(NOT_LOOKED.into()), stops_at: None };
             let deadline = now + world.timers.cap + CAP_MARGIN;
             let (task, keep, backup) = (task.clone(), None, None);
             with(world, State::Awake { launch, task, address, heard, keep, backup, deadline })
@@ -693,15 +717,17 @@ fn seen(world: &World, now_heard: Heard) -> World {
     let mut next = world.clone();
     if let State::Awake { heard, .. } = &mut next.state {
         let stops_at = steady(heard.stops_at, now_heard.stops_at);
-        *heard = Heard { stops_at, ..now_heard };
+        // Until it goes on counting, what it says may be what it said before.
+        let players = if is_doubted(heard) { heard.players.clone() } else { now_heard.players };
+        *heard = Heard { players, stops_at, ..now_heard };
     }
     with_backup_due(&given_up(&next, now), now)
 }
 
 /// Takes note of who was on, unless more was told already: reports may overtake each other. It is noted only where a report
 /// changes the record anyway: at every look, and once more when the watchdog has begun to stop.
-fn attended(world: &World, attendance: Attendance, sources: Vec<Sight>) -> World {
-    let mut next = world.clone();
+fn attended(world: &World, attendance: Attendance, sources: Vec<Sight>, now: Timestamp) -> World {
+    let mut next = counted(world, &attendance, now);
     match &mut next.state {
         State::Awake { launch, .. }
         | State::Stopping {
@@ -718,6 +744,26 @@ fn attended(world: &World, attendance: Attendance, sources: Vec<Sight>) -> World
         | State::Asleep
         | State::Deleting { .. }
         | State::Deleted { .. } => {}
+    }
+    next
+}
+
+/// Returns the awake world with its longest time as its watchdog counts it, as long as it goes on counting: no clock that is
+/// set ends an evening, or lets it last.
+fn counted(world: &World, attendance: &Attendance, now: Timestamp) -> World {
+    let mut next = world.clone();
+    if let State::Awake { launch, heard, deadline, .. } = &mut next.state {
+        let (before, watched) = (launch.attendance.sums().watched, attendance.sums().watched);
+        let left = world.timers.cap.saturating_sub(watched);
+        let counted = now + left + CAP_MARGIN;
+        let is_off = counted.duration_since(*deadline).unsigned_abs() > CAP_JITTER;
+        let goes_on = before < watched && !left.is_zero();
+        if goes_on && (is_off || is_doubted(heard)) {
+            *deadline = counted;
+        }
+        if goes_on && is_doubted(heard) {
+            heard.players = Evidence::Unknown(NOT_LOOKED.into());
+        }
     }
     next
 }
@@ -1040,6 +1086,7 @@ fn tick(world: &World, now: Timestamp) -> World {
         State::Starting { launch, step: StartStep::Claimed { task }, .. } => {
             stopping(world, launch, task, StopWhy::NeverReady, StopStep::Asked, Then::Sleep, now)
         }
+        State::Awake { launch, heard, .. } if may_be_early(world, launch, heard) => doubted(world, now),
         State::Awake { launch, task, .. } => {
             stopping(world, launch, task, StopWhy::Cap, StopStep::Asked, Then::Sleep, now)
         }
@@ -1071,6 +1118,25 @@ fn tick(world: &World, now: Timestamp) -> World {
         State::Deleted { .. } => World { vault: world.vault.keeping_only(None), ..world.clone() },
         State::Asleep => world.clone(),
     }
+}
+
+/// Tells whether the clock alone says that the longest time is over, and the watchdog was not asked yet.
+fn may_be_early(world: &World, launch: &Launch, heard: &Heard) -> bool {
+    launch.attendance.sums().watched < world.timers.cap && !is_doubted(heard)
+}
+
+fn is_doubted(heard: &Heard) -> bool {
+    heard.players == Evidence::Unknown(DOUBTED.into())
+}
+
+/// Returns the awake world whose watchdog is given a moment to say that the longest time is not over.
+fn doubted(world: &World, now: Timestamp) -> World {
+    let mut next = world.clone();
+    if let State::Awake { heard, deadline, .. } = &mut next.state {
+        *heard = Heard { at: now, players: Evidence::Unknown(DOUBTED.into()), stops_at: None };
+        *deadline = now + SECOND_CHANCE;
+    }
+    next
 }
 
 // How the next state is made.

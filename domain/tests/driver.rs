@@ -129,6 +129,26 @@ async fn regression_what_two_workers_told_at_once_is_told_again() {
     assert_eq!(told.last(), told.iter().find(|told| told.contains("nobody is on")), "{told:?}");
 }
 
+/// Found by the simulation (seed 8572 of its second version): a worker that came late told what was not so any more, and did not
+/// hear that it had. What was on record as told was so, and nobody told it again.
+#[tokio::test]
+async fn regression_what_was_told_though_it_failed_is_told_again_if_it_is_not_so() {
+    let (memory, driver) = outside("claimed").await;
+    run_task(&memory, "t1", "w1", 1);
+    happen(&driver, "90 ready").await;
+    let (slow, awake) = (slow(&memory, &driver), id());
+    let mut early = Box::pin(slow.look(&awake, at(91)));
+    assert_eq!(advance(&mut early, 2), None, "it is about to tell that the world is awake");
+    happen(&driver, "92 seen 0 120").await;
+    memory.work(&driver, at(93)).await;
+    memory.lock().chat_fault = Some(Fault::After);
+    assert!(early.await.is_err());
+    memory.work(&driver, at(94)).await;
+    let told = memory.lock().told.clone();
+    assert_eq!(told.last(), told.iter().find(|told| told.contains("nobody is on")), "{told:?}");
+    assert!(told.iter().any(|told| told.contains("awake at")), "{told:?}");
+}
+
 // Ports that fail, or say that they did.
 
 #[tokio::test]
@@ -717,6 +737,21 @@ async fn keep_says_when_the_cap_comes_first() {
         Refused: the time to keep `valhalla` awake until is over already (give a time to come)
     "#]]
     .assert_eq(&format!("{far}\n{never}\n"));
+}
+
+#[tokio::test]
+async fn keep_says_who_asked_for_longer() {
+    let (_, driver) = outside("awake").await;
+    let mut told = String::new();
+    for (who, length, second) in [("ann", 3600, 300), ("bob", 60, 360), ("bob", 3600, 361)] {
+        told += &format!("{}\n", run(keep(length), who, second, &driver).await);
+    }
+    expect![[r#"
+        `valhalla` is kept awake for 1 h
+        `valhalla` is already kept awake for 59 min, asked for by ann 1 min ago
+        `valhalla` is kept awake for 1 h
+    "#]]
+    .assert_eq(&told);
 }
 
 #[tokio::test]

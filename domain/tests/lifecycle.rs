@@ -320,6 +320,74 @@ fn a_world_is_kept_awake_until_the_time_asked_for() {
     );
 }
 
+/// Found by the simulation (seeds 51 and 393 of its second version): a clock of the control plane that was set, or set right,
+/// took a world for one that had run for its longest time, and threw its players out.
+#[test]
+fn regression_a_clock_that_is_set_ends_no_evening() {
+    after(
+        "awake",
+        "300 seen 2; 300 attended 4 2; 50000 tick; 50010 seen 2; 50010 attended 5 2; 400 seen 2; 400 attended 6 2",
+        expect![[r#"
+            300 seen 2: awake, 2 players, due 43590
+            300 attended 4 2: awake, 2 players, due 43590
+            50000 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 50300
+            50010 seen 2: awake, players unknown: its watchdog is asked for how long it has been awake, due 50300
+            50010 attended 5 2: awake, players unknown: not looked yet, due 93211
+            400 seen 2: awake, 2 players, due 93211
+            400 attended 6 2: awake, 2 players, due 43541
+        "#]],
+    );
+}
+
+#[test]
+fn a_watchdog_that_ignores_the_cap_is_stopped_and_one_that_counts_no_more_a_moment_later() {
+    after(
+        "awake",
+        "43500 seen 2; 43500 attended 721 2; 43590 tick",
+        expect![[r#"
+        43500 seen 2: awake, 2 players, archive wanted (while it was played), due 43590 | order: run, archive of 43500
+        43500 attended 721 2: awake, 2 players, archive wanted (while it was played), due 43590
+        43590 tick: asked to stop, since it has run for its longest time, due 43770 | observe t1, tell stopping | order: stop
+    "#]],
+    );
+    after(
+        "awake",
+        "300 attended 4 2; 43590 tick; 43600 attended 4 2; 43889 tick; 43890 tick",
+        expect![[r#"
+        300 attended 4 2: awake, 2 players, due 43590
+        43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
+        43600 attended 4 2: =
+        43889 tick: =
+        43890 tick: asked to stop, since it has run for its longest time, due 44070 | observe t1, tell stopping | order: stop
+    "#]],
+    );
+    after(
+        "awake",
+        "43589 tick; 43590 tick; 43889 tick; 43890 tick",
+        expect![[r#"
+        43589 tick: =
+        43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
+        43889 tick: =
+        43890 tick: asked to stop, since it has run for its longest time, due 44070 | observe t1, tell stopping | order: stop
+    "#]],
+    );
+}
+
+/// Found by the simulation (seeds 2507 and 8035): a second wish, for less, took back what somebody else was told.
+#[test]
+fn regression_a_shorter_wish_to_keep_it_awake_takes_nothing_from_a_longer_one() {
+    after(
+        "warned",
+        "710 keep ann 2750; 720 keep bob 840; 721 seen 0; 730 keep eve 2800",
+        expect![[r#"
+            710 keep ann 2750: awake, nobody on, kept until 2750 by ann, due 43590 | observe t1, tell awake | order: run, kept until 2750
+            720 keep bob 840: =
+            721 seen 0: awake, nobody on, kept until 2750 by ann, due 43590
+            730 keep eve 2800: awake, nobody on, kept until 2800 by eve, due 43590 | order: run, kept until 2800
+        "#]],
+    );
+}
+
 #[test]
 fn a_world_is_kept_awake_no_longer_than_its_cap() {
     after(
@@ -358,7 +426,7 @@ fn however_often_it_is_asked_for_a_world_is_kept_no_longer_than_its_cap() {
             300 keep ann 43000: awake, 2 players, kept until 43000 by ann, due 43590 | order: run, kept until 43000
             20000 keep bob 43200: awake, 2 players, kept until 43200 by bob, due 43590 | order: run, kept until 43200
             43000 keep ann 50000: awake, 2 players, kept until 43290 by ann, due 43590 | order: run, kept until 43290
-            43289 keep bob 50000: awake, 2 players, kept until 43290 by bob, due 43590
+            43289 keep bob 50000: =
             43290 keep ann 50000: refused: `valhalla` has nearly run for its longest time (let it save and sleep; `world start valhalla` wakes it again right after)
         "#]],
     );
@@ -1081,9 +1149,9 @@ fn every_situation_has_its_deadline_and_what_happens_then() {
         launching at 180: ending an unnamed task, the last start failed: no task could be started in time, due 420
         launched at 481: ending t1, the last start failed: its task was started but its watchdog was never heard of, due 721
         claimed at 1830: asked to stop, since the game was not ready in time, due 2010
-        awake at 43590: asked to stop, since it has run for its longest time, due 43770
-        warned at 43590: asked to stop, since it has run for its longest time, due 43770
-        kept at 43590: asked to stop, since it has run for its longest time, due 43770
+        awake at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
+        warned at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
+        kept at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, kept until 3700 by ann, due 43890
         asked at 980: ending t1, the last launch was lost: the save was not confirmed in time; its files are in its directory, due 1220
         asked+again at 980: ending t1, the last launch was lost: the save was not confirmed in time; its files are in its directory, then started for cyd, due 1220
         saving at 1410: ending t1, the last launch was lost: the save was not confirmed in time; its files are in its directory, due 1650
@@ -1096,8 +1164,8 @@ fn every_situation_has_its_deadline_and_what_happens_then() {
         killing at 1170: ending t1, saved and archived, asked for by bob, due 1230
         unnamed at 245: asleep: bob put it back to sleep before it was awake
         unnamed+again at 245: launching, due 425
-        backing up at 43590: asked to stop, since it has run for its longest time, due 43770
-        backup uploaded at 43590: asked to stop, since it has run for its longest time, due 43770
+        backing up at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, archive wanted (asked for by bob), due 43890
+        backup uploaded at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, archive b1 uploaded, due 43890
         errand launching at 1180: ending an unnamed task, it was not restored from archive a1 and is as it was: no task could be started in time, due 1420
         errand launched at 1481: ending t2, it was not restored from archive a1 and is as it was: its task was started but its watchdog was never heard of, due 1721
         errand saved at 11810: ending t2, it was not restored from archive a1 and is as it was: the archive was not confirmed in time, due 12050

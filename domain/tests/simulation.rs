@@ -5,9 +5,12 @@ use std::{
     thread,
 };
 
-use domain::sim::{
-    run::{Telling, play, replay},
-    shrink::shrink,
+use domain::{
+    sim::{
+        run::{Played, Telling, play, play_with, replay},
+        shrink::shrink,
+    },
+    world::World,
 };
 use expect_test::expect;
 
@@ -43,7 +46,26 @@ fn a_seed_is_the_same_evening_each_time_and_so_are_its_choices() {
 #[test]
 fn what_broke_no_law_is_not_made_shorter() {
     let first = play(7, Telling::Brief);
-    assert_eq!(shrink(&first, 10), first.choices);
+    assert_eq!(shrink(&first, 1_000_000, &mut |_| {}).choices, first.choices);
+}
+
+/// A law that does not hold: people wake what sleeps.
+fn nothing_is_woken_twice(world: &World) -> Option<String> {
+    (world.generation.0 > 1).then(|| format!("{} is woken twice", world.id))
+}
+
+#[test]
+fn what_broke_a_law_is_made_much_shorter_and_breaks_it_still_and_so_each_time() {
+    let first = play_with(7, nothing_is_woken_twice);
+    let mut told = vec![];
+    let shortest = shrink(&first, 200_000, &mut |progress| told.push(progress));
+    assert!(shortest.broken.as_ref().unwrap().ends_with("is woken twice"), "{:?}", shortest.broken);
+    let lively = |played: &Played| played.choices.iter().filter(|choice| **choice != 0).count();
+    assert!(shortest.steps <= first.steps);
+    assert!(lively(&shortest) * 4 < lively(&first), "{} of {}", lively(&shortest), lively(&first));
+    assert!(told.windows(2).all(|two| two[1].runs > two[0].runs && two[1].choices <= two[0].choices));
+    let again = shrink(&first, 200_000, &mut |_| {});
+    assert_eq!((again.choices, again.broken), (shortest.choices, shortest.broken));
 }
 
 #[test]

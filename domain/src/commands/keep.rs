@@ -11,7 +11,7 @@ use crate::{
     driver::Driver,
     event::Event,
     words,
-    world::{State, WorldName},
+    world::{State, World, WorldName},
 };
 
 /// What is wanted.
@@ -49,17 +49,32 @@ pub(super) async fn run(keep: &Keep, context: &Context, driver: &Driver) -> Resu
     let name = &keep.name;
     let event = Event::Keep { by: context.by.clone(), until: context.now + keep.length.min(LONGEST) };
     let applied = context.apply(name, Action::Keep, &[event], driver).await?;
-    let kept = match &applied.after.state {
-        State::Awake { keep: Some((_, until)), .. } => words::between(context.now, *until),
+    let text = answer(keep, &applied.after, context);
+    Ok(Reply::World { world: Box::new(applied.after), text })
+}
+
+fn answer(keep: &Keep, world: &World, context: &Context) -> String {
+    let name = &keep.name;
+    let (kept, asked) = match &world.state {
+        State::Awake { keep: Some((asked, until)), .. } => {
+            (words::between(context.now, *until), Some(asked).filter(|_| *until > context.now + keep.length))
+        }
         State::Awake { keep: None, .. }
         | State::Asleep
         | State::Starting { .. }
         | State::Stopping { .. }
         | State::Ending { .. }
         | State::Deleting { .. }
-        | State::Deleted { .. } => Duration::ZERO,
+        | State::Deleted { .. } => (Duration::ZERO, None),
     };
-    let bound = if kept < keep.length { ", which is as long as it may run" } else { "" };
-    let text = format!("`{name}` is kept awake for {}{bound}", words::length(kept));
-    Ok(Reply::World { world: Box::new(applied.after), text })
+    let length = words::length(kept);
+    match asked {
+        Some(asked) => {
+            format!("`{name}` is already kept awake for {length}, {}", words::asked(asked, context.now))
+        }
+        None if kept < keep.length => {
+            format!("`{name}` is kept awake for {length}, which is as long as it may run")
+        }
+        None => format!("`{name}` is kept awake for {length}"),
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 use super::outside::Outside;
 
 /// The most steps of a run: an evening takes some ten thousand.
-const MOST_STEPS: u64 = 200_000;
+pub(super) const MOST_STEPS: u64 = 200_000;
 
 /// Somebody who acts.
 pub(super) type Actor = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -31,6 +31,8 @@ pub(super) struct Clock {
     pub(super) now: u64,
     /// The polls so far.
     pub(super) steps: u64,
+    /// How many there may be.
+    pub(super) most: u64,
     pub(super) current: usize,
     woken: u64,
     heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
@@ -89,7 +91,12 @@ impl Sim {
 
     /// Never comes back: whoever waits here is dead.
     pub(super) async fn die(&self) {
-        self.lock().clock.died = true;
+        {
+            let mut outside = self.lock();
+            let now = outside.clock.now;
+            outside.clock.died = true;
+            outside.deaths.push(now);
+        }
         std::future::pending().await
     }
 
@@ -155,7 +162,7 @@ impl Sim {
         let (of, is_late) = (*of, when > *ends);
         if let Of::Task(task) = of {
             let mut outside = self.lock();
-            if outside.is_gone(task) {
+            if outside.is_dead(task) {
                 drop(outside);
                 stage.actors[id] = None;
                 return;
@@ -168,6 +175,7 @@ impl Sim {
             }
         }
         if is_late {
+            self.lock().deaths.push(when);
             stage.actors[id] = None;
             return;
         }
@@ -178,7 +186,7 @@ impl Sim {
             let mut outside = self.lock();
             outside.clock.steps += 1;
             outside.watch_the_laws();
-            if outside.clock.steps > MOST_STEPS {
+            if outside.clock.steps > outside.clock.most {
                 outside.breaks(|| "it goes round in circles".into());
             }
             std::mem::take(&mut outside.clock.died)

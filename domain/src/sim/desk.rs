@@ -8,20 +8,22 @@ use jiff::Timestamp;
 use super::{
     clockwork::Sim,
     outside::{SECOND, since},
+    ports::DOOR_LIMIT,
 };
 use crate::{
+    attendance::Attendance,
+    driver::Driver,
     effect::Orders,
     event::Event,
     idle::Evidence,
-    world::{Address, Archive, ArchiveId, Generation, Proof, StopWhy, TaskId},
+    world::{Address, Archive, ArchiveId, Generation, Proof, StopWhy, TaskId, WorldId},
 };
 
 /// How often a watchdog reports when there is nothing new.
 const EVERY: u64 = 20 * SECOND;
 
-/// How long one report may take, and the front door's function.
+/// How long one report may take.
 const REPORT_LIMIT: u64 = 10 * SECOND;
-pub(super) const DOOR_LIMIT: u64 = 30 * SECOND;
 
 /// All that has happened in a launch.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,6 +34,7 @@ pub(super) struct Report {
     pub(super) ready: bool,
     pub(super) start_failed: Option<String>,
     pub(super) seen: Option<(Evidence, Option<u64>)>,
+    pub(super) attendance: Attendance,
     pub(super) backup: Option<(Timestamp, Result<Archive, String>)>,
     pub(super) stopping: Option<StopWhy>,
     pub(super) saved: Option<Proof>,
@@ -52,6 +55,11 @@ impl Report {
             Ok(archive) => Event::BackedUp { generation, wish, archive },
             Err(why) => Event::BackupFailed { generation, wish, why },
         });
+        let attended = (!self.attendance.is_empty()).then_some(Event::Attended {
+            generation,
+            attendance: self.attendance,
+            sources: vec![],
+        });
         let events = [
             Some(Event::Heard { generation, task: task.clone() }),
             self.claimed.then_some(Event::Claimed { generation, task }),
@@ -60,6 +68,7 @@ impl Report {
             self.ready.then_some(Event::Ready { generation, address }),
             self.start_failed.map(|why| Event::StartFailed { generation, why }),
             seen,
+            attended,
             backup,
             self.stopping.map(|why| Event::StopBegan { generation, why }),
             self.saved.map(|proof| Event::Saved { generation, proof }),
@@ -148,7 +157,13 @@ pub(super) async fn reports(sim: Sim, task: usize, desk: Desk) {
                 }
                 tray.orders = Some(orders);
                 drop(tray);
-                sim.lock().rouse(task);
+                let mut o = sim.lock();
+                let of = &mut o.tasks[task];
+                // Until the game is ready nobody is thrown out.
+                let silence = if of.game.is_some() { now - of.heard_at } else { 0 };
+                (of.heard_at, of.longest_silence) = (now, of.longest_silence.max(silence));
+                o.rouse(task);
+                drop(o);
                 wait = SECOND;
                 EVERY
             }
@@ -166,16 +181,11 @@ pub(super) async fn reports(sim: Sim, task: usize, desk: Desk) {
 
 /// Sends one report over the network and returns the orders, with how long the world is kept awake.
 async fn send(sim: &Sim, task: usize, report: Report) -> Option<(Orders, u64)> {
-    if !reaches(sim, task) {
+    let Some(Door { driver, now, world, generation }) = door_for(sim, task) else {
         sim.sleep(REPORT_LIMIT).await;
         return None;
-    }
-    let (driver, now, world, generation, id) = {
-        let mut o = sim.lock();
-        let now = o.some_clock();
-        let of = &o.tasks[task];
-        (o.driver.clone()?, now, of.order.world.clone(), of.order.generation, of.id.clone())
     };
+    let id = sim.lock().tasks[task].id.clone();
     let events = report.events(generation, id, now);
     let report = async move { driver.report(&world, generation, &events, now).await.ok() };
     let orders = sim.ask(REPORT_LIMIT, DOOR_LIMIT, report).await??;
@@ -194,8 +204,28 @@ async fn send(sim: &Sim, task: usize, report: Report) -> Option<(Orders, u64)> {
     Some((orders, kept))
 }
 
+/// The front door as a task comes to it.
+pub(super) struct Door {
+    pub(super) driver: Driver,
+    /// The time by the clock of whoever answers.
+    pub(super) now: Timestamp,
+    pub(super) world: WorldId,
+    pub(super) generation: Generation,
+}
+
+/// Returns the front door, if the task reaches it.
+pub(super) fn door_for(sim: &Sim, task: usize) -> Option<Door> {
+    if !reaches(sim, task) {
+        return None;
+    }
+    let mut o = sim.lock();
+    let (now, driver) = (o.some_clock(), o.driver.clone()?);
+    let order = &o.tasks[task].order;
+    Some(Door { driver, now, world: order.world.clone(), generation: order.generation })
+}
+
 /// Tells whether something that the task sends, or is sent, arrives.
-pub(super) fn reaches(sim: &Sim, task: usize) -> bool {
+fn reaches(sim: &Sim, task: usize) -> bool {
     let mut o = sim.lock();
     let rate = o.weather.network;
     o.clock.now >= o.tasks[task].cut_until && !o.chance.one_in(rate)

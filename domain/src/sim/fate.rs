@@ -3,12 +3,10 @@
 use super::{
     clockwork::{Of, Sim},
     outside::{MINUTE, Outside, SECOND},
-    watchdog,
+    runtime::TERM,
+    watchdog::{self, GRACE},
 };
 use crate::event::Gone;
-
-/// How long a task has between SIGTERM and SIGKILL.
-const TERM: u64 = 120 * SECOND;
 
 /// Brings a task up that the runtime has accepted.
 pub(super) async fn task(sim: Sim, task: usize) {
@@ -49,7 +47,7 @@ pub(super) async fn strikes(sim: Sim) {
         if o.weather.fate == 0 {
             return;
         }
-        let there: Vec<_> = (0..o.tasks.len()).filter(|task| !o.is_gone(*task)).collect();
+        let there: Vec<_> = (0..o.tasks.len()).filter(|task| !o.is_dead(*task)).collect();
         if !there.is_empty() {
             let task = there[o.chance.below(u32::try_from(there.len()).unwrap_or(1)) as usize];
             strike(&sim, &mut o, task);
@@ -59,8 +57,8 @@ pub(super) async fn strikes(sim: Sim) {
 
 fn strike(sim: &Sim, o: &mut Outside, task: usize) {
     let (now, long) = (o.clock.now, o.chance.millis(10 * SECOND, 8 * MINUTE));
-    let deed = o.chance.below(9);
-    o.tally[1] += 1;
+    let deed = o.chance.below(10);
+    o.tally.strikes += 1;
     if deed > 0 {
         o.tasks[task].was_hurt = true;
     }
@@ -82,6 +80,9 @@ fn strike(sim: &Sim, o: &mut Outside, task: usize) {
         }
         4 | 5 => {
             o.tasks[task].excuse = Some("broke down");
+            if deed == 4 && o.is_one_machine && o.tasks[task].game.is_some() {
+                return lose_watchdog(sim, o, task);
+            }
             let how = if deed == 4 { Gone::OutOfMemory } else { Gone::Crashed("its host is gone".into()) };
             o.end_task(task, how);
         }
@@ -108,7 +109,78 @@ fn strike(sim: &Sim, o: &mut Outside, task: usize) {
             o.tasks[task].excuse = Some("hangs");
             o.tasks[task].paused_until = Some(u64::MAX);
         }
+        9 => {
+            o.say(|_| format!("the runtime loses sight of {id} for {} s", long / 1000));
+            o.tasks[task].excuse = Some("was taken for gone");
+            o.tasks[task].unseen_until = now + long;
+        }
         _ => {}
+    }
+}
+
+/// The watchdog is killed; its game, which its end tells to stop, goes on for a while.
+fn lose_watchdog(sim: &Sim, o: &mut Outside, task: usize) {
+    o.say(|o| format!("the watchdog of {} is killed, and its game goes on", o.tasks[task].id));
+    let takes = o.chance.millis(SECOND, GRACE);
+    let Some(game) = &mut o.tasks[task].game else { return };
+    let heeds = !game.ignores_signal && !game.has_ended;
+    game.is_stopping = heeds;
+    o.tasks[task].is_headless = true;
+    if heeds {
+        o.players_go(task, "its watchdog was killed");
+        o.clock.begin(Of::All, u64::MAX, Box::pin(saves_by_itself(sim.clone(), task, takes)));
+    } else if o.tasks[task].game.as_ref().is_some_and(|game| game.has_ended) {
+        o.end_task(task, Gone::Crashed("its watchdog was killed".into()));
+    }
+}
+
+/// Saves and ends a game that has outlived its watchdog.
+async fn saves_by_itself(sim: Sim, task: usize, takes: u64) {
+    sim.sleep(takes).await;
+    let mut o = sim.lock();
+    let (place, memory) = (o.tasks[task].place, o.tasks[task].game.as_ref().map(|game| game.memory));
+    if let (false, Some(memory)) = (o.is_gone(task), memory) {
+        o.places[place].dir.content = memory;
+        o.end_task(task, Gone::Crashed("its watchdog was killed".into()));
+    }
+}
+
+/// Ends the task now and then right after it has done something that nobody has heard of yet.
+pub(super) fn at_the_worst_moment(o: &mut Outside, task: usize) {
+    if o.weather.fate > 0 && o.chance.one_in(8) {
+        o.tasks[task].excuse = Some("broke down");
+        o.end_task(task, Gone::Crashed("its host is gone".into()));
+    }
+}
+
+/// Lets clocks of the control plane jump now and then, by up to an hour.
+pub(super) async fn clocks(sim: Sim) {
+    loop {
+        let every = sim.lock().weather.jumps;
+        if every == 0 {
+            return;
+        }
+        let wait = sim.lock().chance.millis(every / 2, every * 3 / 2);
+        sim.sleep(wait).await;
+        let (which, long) = {
+            let mut o = sim.lock();
+            if o.weather.jumps == 0 {
+                return;
+            }
+            let (by, which) = (o.chance.millis(MINUTE, 60 * MINUTE), o.chance.below(3) as usize);
+            let is_fast = o.chance.one_in(2);
+            let which = if o.is_one_machine { 1 } else { which };
+            o.jumped[which] = if is_fast { by.cast_signed() } else { -by.cast_signed() };
+            o.longest_jump = o.longest_jump.max(by);
+            o.say(|_| {
+                format!("a clock goes {} by {} min", if is_fast { "forwards" } else { "back" }, by / MINUTE)
+            });
+            (which, o.chance.millis(10 * SECOND, 20 * MINUTE))
+        };
+        sim.sleep(long).await;
+        let mut o = sim.lock();
+        o.say(|_| "the clock is right again".into());
+        o.jumped[which] = 0;
     }
 }
 

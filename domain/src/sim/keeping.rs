@@ -2,8 +2,10 @@
 
 use super::{
     clockwork::{Of, Sim},
-    desk::{DOOR_LIMIT, Desk, reaches},
+    desk::{Desk, Door, door_for},
+    fate,
     outside::{MINUTE, SECOND, Stored, archive_of},
+    ports::DOOR_LIMIT,
     watchdog::{LAST_WORD_LIMIT, Watchdog},
 };
 use crate::{
@@ -50,15 +52,27 @@ impl Watchdog {
             let archive = upload(&self.sim, self.task, content, &self.desk, move |now, _| {
                 end_by.is_some_and(|by| now >= by)
             });
-            let archive = archive.await?;
-            let (id, said) = (archive.id.clone(), archive);
+            let made = archive.await?;
+            let said = self.perhaps_mistaken(made.clone());
+            let id = said.id.clone();
             self.say(|report| report.uploaded = Some(said));
             if self.wait_for_the_check(&id).await? {
-                self.sim.lock().places[self.place].dir.note = Some((id, content));
+                self.sim.lock().places[self.place].dir.note = Some((made.id, content));
                 return Ok(());
             }
         }
         Err("no upload arrived whole".into())
+    }
+
+    /// Returns what the watchdog says that it has uploaded: now and then another archive's id. Nothing that it says is believed.
+    fn perhaps_mistaken(&self, archive: Archive) -> Archive {
+        let mut o = self.sim.lock();
+        let rate = o.weather.archive;
+        let old = o.places[self.place].record.vault.newest().map(|kept| kept.archive.id.clone());
+        match old {
+            Some(id) if o.chance.one_in(rate) => Archive { id, ..archive },
+            Some(_) | None => archive,
+        }
     }
 
     /// Waits until the control plane has said whether it has the archive whole.
@@ -136,6 +150,7 @@ impl Watchdog {
         let dir = &mut o.places[self.place].dir;
         (dir.content, dir.is_cleared) = (content, false);
         dir.note = source.archive.map(|archive| (archive.id, content));
+        fate::at_the_worst_moment(&mut o, self.task);
         Ok(())
     }
 
@@ -151,15 +166,7 @@ impl Watchdog {
 
     /// Fetches what is to be put in place, and checks that it is what was archived.
     async fn fetch(&self) -> Option<(Source, u64)> {
-        let (driver, now, world, generation) = {
-            let mut o = self.sim.lock();
-            let now = o.some_clock();
-            let of = &o.tasks[self.task];
-            (o.driver.clone()?, now, of.order.world.clone(), of.order.generation)
-        };
-        if !reaches(&self.sim, self.task) {
-            return None;
-        }
+        let Door { driver, now, world, generation } = door_for(&self.sim, self.task)?;
         let asked = async move { driver.source(&world, generation, now).await.ok() };
         let source = self.sim.ask(DOOR_LIMIT, DOOR_LIMIT, asked).await??;
         let o = self.sim.lock();
@@ -237,16 +244,7 @@ async fn upload(
 }
 
 async fn ticket(sim: &Sim, task: usize) -> Result<ArchiveId, NoTicket> {
-    if !reaches(sim, task) {
-        return Err(NoTicket::ForNow);
-    }
-    let (driver, now, world, generation) = {
-        let mut o = sim.lock();
-        let now = o.some_clock();
-        let of = &o.tasks[task];
-        let driver = o.driver.clone().ok_or(NoTicket::ForNow)?;
-        (driver, now, of.order.world.clone(), of.order.generation)
-    };
+    let Door { driver, now, world, generation } = door_for(sim, task).ok_or(NoTicket::ForNow)?;
     let part = Part { of: None, number: 1, length: 1000, place: PartPlace::Last };
     let asked = async move { driver.ticket(&world, generation, &part, now).await };
     match sim.ask(DOOR_LIMIT, DOOR_LIMIT, asked).await {

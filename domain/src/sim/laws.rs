@@ -8,7 +8,7 @@ use super::outside::{MINUTE, Outside, since};
 use crate::{
     lifecycle::{
         ARCHIVE_LIMIT, CAP_MARGIN, CHECK_LIMIT, CLAIM_LIMIT, END_LIMIT, FILL_LIMIT, HEED_LIMIT, LAUNCH_LIMIT,
-        READY_LIMIT, SAVE_LIMIT,
+        READY_LIMIT, SAVE_LIMIT, SECOND_CHANCE,
     },
     ports::LaunchOrder,
     vault::{KEPT_DELETED, KeptWhy, Storage},
@@ -17,9 +17,6 @@ use crate::{
 
 /// How long sweeps in bad weather may take until they have ended a task.
 const SWEPT_WITHIN: u64 = 40 * MINUTE;
-
-/// By how much clocks differ at the most, and reports are late.
-const CLOCKS: u64 = 5 * MINUTE;
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -43,25 +40,20 @@ impl Outside {
     }
 
     fn law_of_writers(&mut self, place: usize) {
-        let Place { name, open, holder, sleeps } = self.look(place);
-        if open.len() > 1 {
-            self.breaks(|| format!("two writers: {name} is open in tasks {open:?}"));
-        } else if holder != open.first().copied() {
-            self.breaks(|| format!("a game has {name} open without its lock"));
-        } else if sleeps {
-            self.breaks(|| format!("{name} sleeps and a game has it open"));
-        }
-    }
-
-    fn look(&self, place: usize) -> Place {
-        let place = &self.places[place];
-        let sleeps = match &place.record.state {
-            State::Asleep | State::Deleting { .. } | State::Deleted { .. } => true,
-            State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. } => {
-                false
-            }
+        let of = &self.places[place];
+        let (id, open) = (&of.id, &of.dir.open);
+        // What a runtime takes for gone that is not, nobody can wait for.
+        let is_seen = open.iter().all(|task| self.tasks[*task].unseen_until == 0);
+        let law = if open.len() > 1 {
+            format!("two writers: {id} is open in tasks {open:?}")
+        } else if of.dir.holder != open.first().copied() {
+            format!("a game has {id} open without its lock")
+        } else if sleeps(&of.record) && is_seen {
+            format!("{id} sleeps and a game has it open")
+        } else {
+            return;
         };
-        Place { name: place.id.to_string(), open: place.dir.open.clone(), holder: place.dir.holder, sleeps }
+        self.breaks(|| law);
     }
 
     fn law_of_known_tasks(&mut self, task: usize, now: u64) {
@@ -71,7 +63,8 @@ impl Outside {
             launch.is_some_and(|launch| launch.generation == task.order.generation)
                 && place.record.task().is_none_or(|known| *known == task.id)
         };
-        let since = if known { None } else { Some(self.tasks[task].unknown_since.unwrap_or(now)) };
+        let since = self.tasks[task].unknown_since.unwrap_or(now).max(self.tasks[task].unseen_until);
+        let since = if known { None } else { Some(since) };
         self.tasks[task].unknown_since = since;
         if since.is_some_and(|since| now > since + SWEPT_WITHIN) {
             let id = self.tasks[task].id.clone();
@@ -88,6 +81,7 @@ impl Outside {
             FILL_LIMIT,
             READY_LIMIT,
             CAP_MARGIN,
+            SECOND_CHANCE,
             HEED_LIMIT,
             SAVE_LIMIT,
             ARCHIVE_LIMIT,
@@ -95,7 +89,8 @@ impl Outside {
             FILL_LIMIT,
             END_LIMIT,
         ];
-        let most = cap + millis(all.iter().sum()) + SWEPT_WITHIN;
+        let late = self.longest_jump;
+        let most = cap + millis(all.iter().sum()) + late * 12 + SWEPT_WITHIN;
         let id = &of.id;
         if now > of.launched_at + most {
             let law = format!("task {id} runs past all its bounds");
@@ -103,7 +98,9 @@ impl Outside {
         }
         let Some(game) = of.game.as_ref().filter(|game| !game.has_ended) else { return };
         let Some(ready) = game.ready_at else { return };
-        let margins = millis(CAP_MARGIN + HEED_LIMIT + SAVE_LIMIT + END_LIMIT) + SWEPT_WITHIN;
+        let margins = millis(CAP_MARGIN + SECOND_CHANCE + HEED_LIMIT + SAVE_LIMIT + END_LIMIT)
+            + late * 4
+            + SWEPT_WITHIN;
         if now > ready + cap + margins {
             let law = format!("the game in {id} runs past its cap and all margins");
             self.breaks(|| law);
@@ -121,7 +118,9 @@ impl Outside {
         let (place, generation) = (&self.places[of.place], of.order.generation);
         let cap = game.ready_at.is_some_and(|ready| now + 1000 >= ready + millis(of.order.timers.cap));
         let person = place.stopped.is_some_and(|stopped| stopped >= generation);
-        if !cap && !person && of.excuse.is_none() {
+        // Whoever counts the time was not heard in time.
+        let clock = self.longest_jump > 0 && (of.was_hurt || of.longest_silence > MINUTE);
+        if !cap && !person && !clock && of.excuse.is_none() {
             let law = format!("{} players of {} are thrown out: {how}", game.players, place.id);
             self.breaks(|| law);
         }
@@ -153,7 +152,7 @@ impl Outside {
         }
         let kept = self.places[of.place].kept;
         let is_kept = kept.is_some_and(|(generation, until, said)| {
-            generation == of.order.generation && until > now + CLOCKS && now > said + MINUTE
+            generation == of.order.generation && until > now + self.clocks() && now > said + MINUTE
         });
         if is_kept && asked {
             self.breaks(|| format!("{id} goes to sleep though somebody was told that it is kept awake"));
@@ -325,7 +324,7 @@ impl Outside {
     fn law_of_what_is_kept(&mut self, place: usize, before: &World, next: &World) {
         let id = self.places[place].id.clone();
         if let State::Deleted { at, .. } = &next.state {
-            let is_time = self.clock.now + CLOCKS >= since(*at) + millis(KEPT_DELETED);
+            let is_time = self.clock.now + self.clocks() >= since(*at) + millis(KEPT_DELETED);
             let held = self.places[place].erased.unwrap_or(0);
             let has = next.vault.kept.iter().any(|kept| {
                 self.archive(place, &kept.archive.id).is_some_and(|stored| stored.content == held)
@@ -342,9 +341,9 @@ impl Outside {
     }
 }
 
-struct Place {
-    name: String,
-    open: Vec<usize>,
-    holder: Option<usize>,
-    sleeps: bool,
+fn sleeps(world: &World) -> bool {
+    match &world.state {
+        State::Asleep | State::Deleting { .. } | State::Deleted { .. } => true,
+        State::Starting { .. } | State::Awake { .. } | State::Stopping { .. } | State::Ending { .. } => false,
+    }
 }

@@ -17,6 +17,12 @@ mod laws;
 
 mod ports;
 
+mod runtime;
+
+mod chat;
+
+mod links;
+
 mod fate;
 
 mod desk;
@@ -77,6 +83,8 @@ pub struct Outside {
     pub store_fault: Option<Fault>,
     /// The next call of the runtime fails so.
     pub runtime_fault: Option<Fault>,
+    /// The next call of the chat fails so.
+    pub chat_fault: Option<Fault>,
     /// The next launch is refused for this reason.
     pub refuse_launch: Option<String>,
 }
@@ -88,17 +96,7 @@ pub struct Memory(Arc<Mutex<Outside>>);
 impl Memory {
     /// Returns a driver whose every port is this memory.
     pub fn driver(&self, games: impl IntoIterator<Item = Game>) -> Driver {
-        let games = games.into_iter().map(|game| (game.id.clone(), game)).collect();
-        let port = Arc::new(self.clone());
-        Driver {
-            store: port.clone(),
-            queue: port.clone(),
-            runtime: port.clone(),
-            archives: port.clone(),
-            exports: port.clone(),
-            chat: port,
-            games: Arc::new(games),
-        }
+        driver_of(self, games)
     }
 
     /// Returns the inside, to look at it or to change it.
@@ -126,6 +124,24 @@ impl Memory {
                 }
             }
         }
+    }
+}
+
+/// Returns a driver whose every port is `port`.
+fn driver_of<P>(port: &P, games: impl IntoIterator<Item = Game>) -> Driver
+where
+    P: Store + Queue + Runtime + ArchiveStore + Exports + Chat + Clone + 'static,
+{
+    let games = games.into_iter().map(|game| (game.id.clone(), game)).collect();
+    let port = Arc::new(port.clone());
+    Driver {
+        store: port.clone(),
+        queue: port.clone(),
+        runtime: port.clone(),
+        archives: port.clone(),
+        exports: port.clone(),
+        chat: port,
+        games: Arc::new(games),
     }
 }
 
@@ -343,9 +359,12 @@ impl Chat for Memory {
     async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
         let sentence = crate::words::notice(world, notice);
         let mut outside = self.lock();
-        if outside.told.last() != Some(&sentence) {
-            outside.told.push(sentence);
-        }
+        let (fault, told) = (outside.chat_fault.take(), &mut outside.told);
+        with_fault(fault, || {
+            if told.last() != Some(&sentence) {
+                told.push(sentence);
+            }
+        })?;
         Ok(world.talk.card.clone())
     }
 }

@@ -1,10 +1,16 @@
 //! What is outside of the control plane: directories, tasks, archives, the chat; and the weather, which says what goes wrong
 //! how often. What is done to them is held to the laws ([`super::laws`]).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
-use super::{chance::Chance, clockwork::Clock};
+use super::{
+    chance::Chance,
+    chat::{Answer, Card, Shown},
+    clockwork::Clock,
+    links::Given,
+    run::AlsoLaw,
+};
 use crate::{
     access::Rules,
     driver::Driver,
@@ -33,6 +39,8 @@ pub(super) struct Weather {
     pub(super) fate: u64,
     /// The milliseconds by which the clocks of the control plane's machines are wrong.
     pub(super) clocks: [i64; 3],
+    /// How long it is between two times that such a clock jumps, in milliseconds; 0 for never.
+    pub(super) jumps: u64,
     /// Datagrams cannot be seen.
     pub(super) blind: u32,
 }
@@ -46,7 +54,8 @@ impl Weather {
         let skew = [0, 20, 60, 120][chance.below(4) as usize];
         let clocks = [0, skew * 1000, -skew * 1000];
         let blind = [0, 0, 3, 1][chance.below(4) as usize];
-        Self { store, queue, runtime, archive, chat, network, slow, death, fate, clocks, blind }
+        let jumps = [0, 0, 90, 20][chance.below(4) as usize] * MINUTE;
+        Self { store, queue, runtime, archive, chat, network, slow, death, fate, clocks, jumps, blind }
     }
 }
 
@@ -59,10 +68,8 @@ pub(super) struct Place {
     pub(super) saved_at: u64,
     pub(super) was_settled: bool,
     pub(super) dir: Dir,
-    /// What people see.
-    pub(super) shown: Option<String>,
-    /// What was shown last was perhaps never recorded: whoever showed it died, or did not hear that it was shown.
-    pub(super) shown_in_vain: bool,
+    /// What people were told last.
+    pub(super) shown: Shown,
     /// The launch that somebody's accepted wish to start promises at least.
     pub(super) start_due: Option<Generation>,
     pub(super) stop_pressed: Option<u64>,
@@ -70,6 +77,8 @@ pub(super) struct Place {
     pub(super) stopped: Option<Generation>,
     /// Until when a person was told that it stays awake, in which launch, and when that was said.
     pub(super) kept: Option<(Generation, u64, u64)>,
+    /// When somebody last wanted links to work no more.
+    pub(super) withdrawn: Option<u64>,
     /// What the directory held when it was erased.
     pub(super) erased: Option<u64>,
 }
@@ -97,13 +106,22 @@ pub(super) struct Task {
     pub(super) order: LaunchOrder,
     pub(super) launched_at: u64,
     pub(super) hidden_until: u64,
+    /// Until when the runtime takes it for gone though it is there; it never did for 0.
+    pub(super) unseen_until: u64,
     pub(super) gone: Option<Gone>,
     pub(super) sigterm: Option<u64>,
     pub(super) paused_until: Option<u64>,
     pub(super) cut_until: u64,
     /// How many orders to end it does not heed.
     pub(super) deaf_to_ends: u32,
+    /// Its watchdog is dead, and its game goes on.
+    pub(super) is_headless: bool,
+    /// Since when it is known that it should be gone.
+    pub(super) leaving_since: Option<u64>,
     pub(super) was_hurt: bool,
+    /// When a report was last answered, and the longest time that none was.
+    pub(super) heard_at: u64,
+    pub(super) longest_silence: u64,
     pub(super) game: Option<Game>,
     /// Why players may be thrown out: what fate did.
     pub(super) excuse: Option<&'static str>,
@@ -138,6 +156,14 @@ pub(super) struct Stored {
     pub(super) is_sealed: bool,
 }
 
+/// What is counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) faults: u64,
+    pub(super) strikes: u64,
+    pub(super) presses: u64,
+}
+
 /// Everything.
 pub(super) struct Outside {
     pub(super) clock: Clock,
@@ -148,11 +174,25 @@ pub(super) struct Outside {
     pub(super) archives: Vec<Stored>,
     pub(super) inboxes: Vec<(usize, ImportId, u64)>,
     pub(super) discarded: Vec<ImportId>,
+    pub(super) cards: Vec<Card>,
+    pub(super) answers: Vec<Answer>,
+    pub(super) links: Vec<Given>,
+    /// When somebody of the control plane died, or took too long.
+    pub(super) deaths: Vec<u64>,
     pub(super) rules: Rules,
     pub(super) driver: Option<Driver>,
     pub(super) broken: Option<String>,
+    /// A law besides the others.
+    pub(super) also: Option<AlsoLaw>,
     pub(super) story: Option<Vec<String>>,
-    pub(super) tally: [u64; 6],
+    pub(super) tally: Tally,
+    /// There are cards in the chat; without a bot there are answers alone.
+    pub(super) has_bot: bool,
+    /// All is on one machine: there is one clock, and a game may outlive its watchdog.
+    pub(super) is_one_machine: bool,
+    /// The milliseconds by which clocks of the control plane have jumped, and the most that one ever did.
+    pub(super) jumped: [i64; 3],
+    pub(super) longest_jump: u64,
     /// Nobody presses a button any more.
     pub(super) is_night: bool,
     /// Players leave.
@@ -164,6 +204,7 @@ pub(super) struct Outside {
 impl Outside {
     pub(super) fn new(mut chance: Chance, story: bool) -> Self {
         let weather = Weather::of(&mut chance);
+        let (has_bot, is_one_machine) = (!chance.one_in(4), chance.one_in(3));
         Self {
             clock: Clock::default(),
             chance,
@@ -173,11 +214,20 @@ impl Outside {
             archives: vec![],
             inboxes: vec![],
             discarded: vec![],
+            cards: vec![],
+            answers: vec![],
+            links: vec![],
+            deaths: vec![],
             rules: Rules::default(),
             driver: None,
             broken: None,
+            also: None,
             story: story.then(Vec::new),
-            tally: [0; 6],
+            tally: Tally::default(),
+            has_bot,
+            is_one_machine,
+            jumped: [0; 3],
+            longest_jump: 0,
             is_night: false,
             is_over: false,
             contents: 0,
@@ -208,11 +258,10 @@ impl Outside {
 
     /// Returns the time as one of the control plane's machines has it.
     pub(super) fn some_clock(&mut self) -> Timestamp {
-        let wrong = match self.weather.clocks {
-            [_, 0, _] => 0,
-            clocks => clocks[self.chance.below(3) as usize],
-        };
-        at(self.clock.now.saturating_add_signed(wrong))
+        let clocks: [i64; 3] = std::array::from_fn(|n| self.weather.clocks[n] + self.jumped[n]);
+        let is_one = self.is_one_machine || clocks == [0; 3];
+        let wrong = clocks[if is_one { 1 } else { self.chance.below(3) as usize }];
+        at(0) + SignedDuration::from_millis(self.clock.now.cast_signed() + wrong)
     }
 
     pub(super) fn new_content(&mut self) -> u64 {
@@ -235,6 +284,16 @@ impl Outside {
 
     pub(super) fn archive(&self, place: usize, id: &ArchiveId) -> Option<&Stored> {
         self.archives.iter().find(|stored| stored.place == place && stored.id == *id)
+    }
+
+    /// Returns by how much clocks differ at the most, and reports are late.
+    pub(super) fn clocks(&self) -> u64 {
+        5 * MINUTE + self.longest_jump
+    }
+
+    /// Tells whether nothing in the task acts any more but, perhaps, its game.
+    pub(super) fn is_dead(&self, task: usize) -> bool {
+        self.tasks.get(task).is_none_or(|task| task.gone.is_some() || task.is_headless)
     }
 
     pub(super) fn is_gone(&self, task: usize) -> bool {

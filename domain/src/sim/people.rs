@@ -3,15 +3,22 @@
 use std::time::Duration;
 
 use super::{
+    chat::{Known, TOKEN},
     clockwork::{Of, Sim},
-    desk::DOOR_LIMIT,
     outside::{MINUTE, Outside, SECOND, since},
+    ports::DOOR_LIMIT,
 };
 use crate::{
     access::Asker,
     commands::{
-        self, Command, Context, Problem, Reply, create::Create, delete::Delete, export::Export,
-        import::Import, keep::Keep, restore::Restore, settings::Settings,
+        self, Command, Context, Problem, Reply,
+        create::Create,
+        delete::Delete,
+        export::{Export, Withdraw},
+        import::Import,
+        keep::Keep,
+        restore::Restore,
+        settings::Settings,
     },
     idle::{TimerChoices, Timers},
     settings::Typed,
@@ -63,7 +70,11 @@ pub(super) async fn lives(sim: Sim, who: Somebody) {
             let (sim, who, command) = (sim.clone(), who.clone(), command.clone());
             sim.clone().begin(Of::All, MINUTE, async move { _ = press(&sim, &who, command).await });
         }
-        if let Some(Ok(Reply::Inbox(inbox))) = press(&sim, &who, command).await {
+        let mut answer = press(&sim, &who, command.clone()).await;
+        if answer.is_none() && sim.lock().chance.one_in(2) {
+            answer = press(&sim, &who, command).await;
+        }
+        if let Some(Ok(Reply::Inbox(inbox))) = answer {
             sim.sleep(20 * SECOND).await;
             {
                 let mut o = sim.lock();
@@ -85,7 +96,7 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
         (0..o.places.len()).filter(|p| o.places[*p].record.guild.as_str() == who.guild).collect();
     let place = own[o.chance.below(u32::try_from(own.len()).ok()?) as usize];
     let name = o.places[place].record.name.clone();
-    let choice = o.chance.below(20);
+    let choice = o.chance.below(23);
     Some(match choice {
         0..=6 => Command::Start(name),
         7 | 8 => Command::Stop(name),
@@ -101,8 +112,17 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
             Command::Restore(Restore { name, archive: kept.get(which)?.clone() })
         }
         13 => Command::Import(Import { name, upload: None }),
-        14 => Command::Export(Export { name, length: Duration::from_secs(3600), archive: None }),
-        15 | 16 => {
+        14 | 15 => {
+            let length = Duration::from_millis(o.chance.millis(5 * MINUTE, 155 * MINUTE));
+            let archive = o.places[place].record.vault.kept.last().map(|kept| kept.archive.id.clone());
+            let archive = archive.filter(|_| o.chance.one_in(2));
+            Command::Export(Export { name, length, archive })
+        }
+        16 => {
+            let link = o.places[place].record.vault.links.first().map(|link| link.id.clone());
+            Command::Withdraw(Withdraw { name, link: link.filter(|_| o.chance.one_in(2)) })
+        }
+        17 | 18 => {
             let storage = [Storage::Directory, Storage::Archive][o.chance.below(2) as usize];
             let newest = [None, Some(1)][o.chance.below(2) as usize];
             let none = newest.map(|_| 0);
@@ -115,8 +135,12 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
             };
             Command::Settings(Settings { name, timers: TimerChoices::default(), care })
         }
-        17 => Command::Delete(Delete { name, typed: "another".into() }),
-        18 => Command::Delete(Delete { typed: name.to_string(), name }),
+        19 => Command::Delete(Delete { name, typed: "another".into() }),
+        20 => Command::Delete(Delete { typed: name.to_string(), name }),
+        21 => {
+            o.delete_card(place);
+            return None;
+        }
         _ => {
             let game = o.places[place].record.game.clone();
             let (settings, timers) = (Typed::default(), TimerChoices::default());
@@ -129,11 +153,12 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
 pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option<Result<Reply, Problem>> {
     let (driver, context) = {
         let mut o = sim.lock();
-        o.tally[2] += 1;
+        o.tally.presses += 1;
         let (now, id, reply) = (o.some_clock(), o.new_name('w'), o.new_name('r'));
         o.say(|_| format!("{}: {}", who.name, shown(&command)));
         let follower =
-            Follower { reply: ReplyId::parse(&reply).ok()?, until: now + Duration::from_secs(900) };
+            Follower { reply: ReplyId::parse(&reply).ok()?, until: now + Duration::from_millis(TOKEN) };
+        o.awaits(&follower.reply);
         let context = Context {
             guild: GuildId::parse(who.guild).ok()?,
             by: Person::parse(who.name).ok()?,
@@ -143,14 +168,22 @@ pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option
             now,
             fresh_id: WorldId::parse(&id).ok()?,
         };
+        let is_it = |p: &super::outside::Place, name: &WorldName| {
+            p.record.name == *name && p.record.guild == context.guild
+        };
+        let named = |o: &Outside, name: &WorldName| -> Vec<_> {
+            (0..o.places.len()).filter(|place| is_it(&o.places[*place], name)).collect()
+        };
         if let Command::Stop(name) = &command {
-            let is_it =
-                |p: &&mut super::outside::Place| p.record.name == *name && p.record.guild == context.guild;
             let now = o.clock.now;
-            o.places.iter_mut().filter(is_it).for_each(|place| place.stop_pressed = Some(now));
+            named(&o, name).into_iter().for_each(|place| o.places[place].stop_pressed = Some(now));
+        }
+        if let Command::Withdraw(wanted) = &command {
+            named(&o, &wanted.name).into_iter().for_each(|place| o.withdraws(place, wanted));
         }
         (o.driver.clone()?, context)
     };
+    let reply = context.follower.as_ref().map(|follower| follower.reply.clone())?;
     let (asked, by) = (command.clone(), Asked { by: context.by.clone(), at: context.now });
     let run = async move { commands::run(asked, &context, &driver).await };
     let answer = sim.ask(PATIENCE, DOOR_LIMIT, run).await;
@@ -161,7 +194,13 @@ pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option
         None => o.say(|_| format!("    {} gets no answer", who.name)),
         Some(Ok(_)) => {}
     }
-    o.hold_to(&command, answer.as_ref()?.as_ref().ok()?, &by);
+    let known = if answer.is_some() { Known::Yes } else { Known::Never };
+    let follows = match (&command, &answer) {
+        (Command::Start(_) | Command::Stop(_), Some(Ok(Reply::World { world, .. }))) => o.place_of(&world.id),
+        _ => None,
+    };
+    o.is_answered(&reply, known, follows);
+    o.hold_to(sim, &command, answer.as_ref()?.as_ref().ok()?, &by);
     drop(o);
     answer
 }
@@ -187,14 +226,18 @@ fn shown(command: &Command) -> String {
 
 impl Outside {
     /// Holds the control plane to what it has answered.
-    fn hold_to(&mut self, command: &Command, reply: &Reply, asked: &Asked) {
+    fn hold_to(&mut self, sim: &Sim, command: &Command, reply: &Reply, asked: &Asked) {
         let now = self.clock.now;
         match (command, reply) {
             (Command::Keep(_), Reply::World { world, .. }) => match &world.state {
                 State::Awake { keep: Some((_, until)), .. } => {
                     let (generation, until) = (world.generation, since(*until));
                     if let Some(place) = self.place_of(&world.id) {
-                        self.places[place].kept = Some((generation, until, now));
+                        let kept = &mut self.places[place].kept;
+                        // Whoever is told of a later time is told no less than others were.
+                        if kept.is_none_or(|(known, before, _)| known < generation || before < until) {
+                            *kept = Some((generation, until, now));
+                        }
                     }
                 }
                 State::Awake { keep: None, .. }
@@ -245,6 +288,7 @@ impl Outside {
                     self.breaks(|| format!("a stop of {} was answered and not done", world.id));
                 }
             }
+            (Command::Export(_), Reply::Link(link)) => self.is_given(sim, link),
             (Command::Delete(Delete { name, typed }), Reply::Deleted { world, .. }) => {
                 let deleted_by_this = match &world.state {
                     State::Deleting { asked: by, .. } | State::Deleted { asked: by, .. } => by == asked,

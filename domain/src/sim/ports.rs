@@ -1,27 +1,20 @@
 //! The ports of the simulation. Before and after each call others may act, and the call may fail before or after it took
 //! effect, take very long, or be the last thing that whoever made it does.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
+    chat::Shown,
     clockwork::{Of, Sim},
-    outside::{Dir, MINUTE, Outside, Place, SECOND, Task, at, since},
+    outside::{Dir, MINUTE, Outside, Place, SECOND, at},
 };
-use crate::{
-    access::Rules,
-    driver::Driver,
-    effect::{self, Notice},
-    event::Gone,
-    game,
-    ports::*,
-    talk::CardId,
-    vault::Storage,
-    words,
-    world::*,
-};
+use crate::{access::Rules, driver::Driver, effect, ports::*, words, world::*};
+
+/// How long the front door's function may take.
+pub(super) const DOOR_LIMIT: u64 = 30 * SECOND;
 
 /// How long a Lambda that looks at worlds may take, and one that sweeps.
 const LOOK_LIMIT: u64 = 180 * SECOND;
@@ -33,7 +26,7 @@ const MOST_DELIVERIES: u32 = 5;
 
 /// Which of the outside is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
+pub(super) enum Call {
     Store,
     Queue,
     Runtime,
@@ -51,28 +44,17 @@ enum Fate {
     DiesAfter,
 }
 
-/// Returns a driver whose every port is the simulation.
-pub(super) fn driver(sim: &Sim, games: impl IntoIterator<Item = game::Game>) -> Driver {
-    let games: BTreeMap<_, _> = games.into_iter().map(|game| (game.id.clone(), game)).collect();
-    let port = Arc::new(sim.clone());
-    Driver {
-        store: port.clone(),
-        queue: port.clone(),
-        runtime: port.clone(),
-        archives: port.clone(),
-        exports: port.clone(),
-        chat: port,
-        games: Arc::new(games),
-    }
-}
-
 impl Sim {
     /// Returns the driver, as long as the simulation runs.
     pub(super) fn driver(&self) -> Option<Driver> {
         self.lock().driver.clone()
     }
 
-    async fn call<T>(&self, to: Call, act: impl FnOnce(&mut Outside) -> T + Send) -> Result<T, Unavailable> {
+    pub(super) async fn call<T>(
+        &self,
+        to: Call,
+        act: impl FnOnce(&mut Outside) -> T + Send,
+    ) -> Result<T, Unavailable> {
         let (fate, before, after) = self.lock().fate_of(to);
         self.sleep(before).await;
         match fate {
@@ -118,7 +100,7 @@ impl Outside {
             (before, after) = if self.chance.one_in(2) { (before, long) } else { (long, 0) };
         }
         if fate != Fate::Fine {
-            self.tally[0] += 1;
+            self.tally.faults += 1;
             self.say(|_| format!("    a call of {to:?}: {fate:?}"));
         }
         (fate, before, after)
@@ -130,6 +112,10 @@ impl Outside {
             return Err(SaveError::Conflict);
         }
         self.law_of_records(place, world);
+        self.law_of_links(place, world);
+        if let Some(law) = self.also.and_then(|also| also(world)) {
+            self.breaks(|| law);
+        }
         let (was, is) = (words::state(&self.places[place].record), words::state(world));
         if was != is || self.places[place].record.last != world.last {
             let now = at(self.clock.now);
@@ -139,9 +125,7 @@ impl Outside {
         let of = &mut self.places[place];
         of.note_wishes(world, now);
         of.was_settled = effect::is_settled(&of.record);
-        if world.talk.told.as_ref().map(|told| &told.sentence) == of.shown.as_ref() {
-            of.shown_in_vain = false;
-        }
+        of.shown.recorded(world);
         (of.record, of.version, of.saved_at) = (world.clone(), Version(read.0 + 1), now);
         Ok(of.version)
     }
@@ -156,90 +140,6 @@ impl Outside {
             let work = deliver(sim.clone(), look.clone(), delay);
             self.clock.begin(Of::All, 60 * MINUTE, Box::pin(work));
         }
-    }
-
-    fn launch(&mut self, sim: &Sim, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        self.law_of_launches(order);
-        let is_it = |t: &&Task| t.order.world == order.world && t.order.generation == order.generation;
-        if let Some(task) = self.tasks.iter().find(is_it) {
-            return Ok(task.id.clone());
-        }
-        self.law_of_single_tasks(order);
-        let rate = self.weather.runtime;
-        if rate > 0 && self.chance.one_in(rate * 4) {
-            return Err(LaunchError::Refused("no capacity".into()));
-        }
-        let name = format!("{}.{}", order.world, order.generation);
-        let id = TaskId::parse(&name).map_err(|e| LaunchError::Refused(e.to_string()))?;
-        let Some(place) = self.place_of(&order.world) else {
-            return Err(LaunchError::Refused("no such world".into()));
-        };
-        let (now, hidden) = (self.clock.now, self.chance.millis(0, 5 * SECOND));
-        let task = Task {
-            id: id.clone(),
-            place,
-            order: order.clone(),
-            launched_at: now,
-            hidden_until: now + hidden,
-            gone: None,
-            sigterm: None,
-            paused_until: None,
-            cut_until: 0,
-            deaf_to_ends: if rate > 0 { self.chance.below(4).saturating_sub(1) } else { 0 },
-            was_hurt: false,
-            game: None,
-            excuse: None,
-            unknown_since: None,
-            watchers: vec![],
-        };
-        self.tasks.push(task);
-        self.say(|_| format!("task {id} is accepted"));
-        let number = self.tasks.len() - 1;
-        self.clock.begin(Of::All, u64::MAX, Box::pin(super::fate::task(sim.clone(), number)));
-        Ok(id)
-    }
-
-    fn end(&mut self, sim: &Sim, task: &TaskId) {
-        let Some(task) = self.task_of(task).filter(|task| !self.is_gone(*task)) else { return };
-        self.law_of_ends(task);
-        if self.tasks[task].deaf_to_ends > 0 {
-            self.tasks[task].deaf_to_ends -= 1;
-            return self.say(|o| format!("task {} forgets that it is to end", o.tasks[task].id));
-        }
-        if self.tasks[task].sigterm.is_none() {
-            self.clock.begin(Of::All, u64::MAX, Box::pin(super::fate::killed(sim.clone(), task)));
-        }
-        self.term(task);
-    }
-
-    fn erase(&mut self, world: &WorldId) -> Result<(), Unavailable> {
-        let Some(place) = self.place_of(world) else { return Ok(()) };
-        if !self.places[place].dir.is_made {
-            return Ok(());
-        }
-        if self.places[place].dir.holder.is_some() {
-            return Err(Unavailable("the directory is in use".into()));
-        }
-        match &self.places[place].record.state {
-            State::Deleting { .. } | State::Deleted { .. } => {}
-            State::Asleep
-            | State::Starting { .. }
-            | State::Awake { .. }
-            | State::Stopping { .. }
-            | State::Ending { .. } => self.breaks(|| format!("{world} is erased and was not deleted")),
-        }
-        self.law_of_destruction(place, "erased");
-        self.say(|_| format!("the files of {world} are removed"));
-        let record = &self.places[place].record;
-        let lives = record.vault.same_as.as_ref().and_then(|id| self.archive(place, id)).map(|a| a.content);
-        let of = &mut self.places[place];
-        // What was put there by a launch that could not say so any more is not what the world is.
-        of.erased = match of.record.vault.lives {
-            Storage::Archive => lives,
-            Storage::Directory => Some(of.dir.content),
-        };
-        of.dir = Dir::default();
-        Ok(())
     }
 }
 
@@ -278,12 +178,6 @@ async fn deliver(sim: Sim, look: Look, delay: u64) {
     }
 }
 
-/// Lets a launch that nobody waits for any more take effect after a while.
-async fn launch_late(sim: Sim, order: LaunchOrder, delay: u64) {
-    sim.sleep(delay).await;
-    let _ = sim.lock().launch(&sim, &order);
-}
-
 /// Sweeps every minute.
 pub(super) async fn sweeps(sim: Sim) {
     loop {
@@ -315,12 +209,12 @@ impl Store for Sim {
                 saved_at: 0,
                 was_settled: true,
                 dir: Dir::default(),
-                shown: None,
-                shown_in_vain: true,
+                shown: Shown::default(),
                 start_due: None,
                 stop_pressed: None,
                 stopped: None,
                 kept: None,
+                withdrawn: None,
                 erased: None,
             });
             Ok(())
@@ -401,58 +295,6 @@ impl Queue for Sim {
 }
 
 #[async_trait]
-impl Runtime for Sim {
-    async fn launch(&self, order: &LaunchOrder) -> Result<TaskId, LaunchError> {
-        let takes = {
-            let mut o = self.lock();
-            let rate = o.weather.runtime;
-            if rate > 0 && o.chance.one_in(rate) {
-                let delay = o.chance.millis(SECOND, 15 * MINUTE);
-                let late = launch_late(self.clone(), order.clone(), delay);
-                o.clock.begin(Of::All, u64::MAX, Box::pin(late));
-                return Err(Unavailable("the request is on its way".into()).into());
-            }
-            o.chance.millis(200, 12 * SECOND)
-        };
-        let launched = self.call(Call::Runtime, |o| o.launch(self, order)).await?;
-        self.sleep(takes).await;
-        launched
-    }
-
-    async fn observe(&self, task: &TaskId) -> Result<Seen, Unavailable> {
-        self.call(Call::Runtime, |o| match o.task_of(task).map(|task| &o.tasks[task].gone) {
-            Some(None) => Seen::There,
-            Some(Some(how)) => Seen::Gone(how.clone()),
-            None => Seen::Gone(Gone::NeverExisted),
-        })
-        .await
-    }
-
-    async fn end(&self, task: &TaskId, _: Force) -> Result<(), Unavailable> {
-        self.call(Call::Runtime, |o| o.end(self, task)).await
-    }
-
-    /// A task that was only just accepted is not shown yet.
-    async fn list(&self) -> Result<Vec<RunningTask>, Unavailable> {
-        self.call(Call::Runtime, |o| {
-            let now = o.clock.now;
-            let shown = o.tasks.iter().filter(|task| task.gone.is_none() && now >= task.hidden_until);
-            let listed = shown.map(|task| RunningTask {
-                task: task.id.clone(),
-                world: task.order.world.clone(),
-                generation: task.order.generation,
-            });
-            listed.collect()
-        })
-        .await
-    }
-
-    async fn erase(&self, world: &WorldId) -> Result<(), Unavailable> {
-        self.call(Call::Runtime, |o| o.erase(world)).await?
-    }
-}
-
-#[async_trait]
 impl ArchiveStore for Sim {
     async fn ticket(
         &self,
@@ -461,7 +303,7 @@ impl ArchiveStore for Sim {
         part: &Part,
         now: Timestamp,
     ) -> Result<Ticket, Unavailable> {
-        let id = ArchiveId::parse(&format!("a{:08}-g{launch}", since(now)));
+        let id = ArchiveId::parse(&format!("a{:010}-g{launch}", now.as_millisecond() % 10_000_000_000));
         let begun = Upload { id: id.map_err(|e| Unavailable(e.to_string()))?, key: "sim".into() };
         let upload = part.of.clone().unwrap_or(begun);
         let url = format!("sim://{world}/{}", upload.id);
@@ -518,25 +360,5 @@ impl ArchiveStore for Sim {
 impl Exports for Sim {
     fn url(&self, world: &WorldId, link: &LinkId) -> Result<String, Unavailable> {
         Ok(format!("sim://{world}/{link}"))
-    }
-}
-
-#[async_trait]
-impl Chat for Sim {
-    async fn tell(&self, world: &World, notice: &Notice) -> Result<Option<CardId>, Unavailable> {
-        let sentence = words::notice(world, notice);
-        let show = |o: &mut Outside, in_vain: bool| {
-            if let Some(place) = o.place_of(&world.id) {
-                o.places[place].shown = Some(sentence.clone());
-                o.places[place].shown_in_vain = in_vain;
-            }
-        };
-        self.call(Call::Chat, |o| {
-            // Until it is on record that they were told.
-            show(o, true);
-            o.say(|_| format!("people read: {sentence}"));
-        })
-        .await?;
-        Ok(CardId::parse("card").ok())
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{
     chance::Chance,
-    clockwork::{Of, Sim, Stage},
+    clockwork::{MOST_STEPS, Of, Sim, Stage},
     fate,
-    outside::{MINUTE, Outside, SECOND, Weather},
+    outside::{MINUTE, Outside, SECOND, Tally, Weather},
     people::{self, PEOPLE, Somebody, TIMERS},
     ports,
 };
@@ -25,7 +25,7 @@ use crate::{
 
 /// How long everything may take to come to rest once nothing fails any more: the longest that a world waits for a watchdog
 /// that hangs is while it archives or fills.
-const REST_WITHIN: u64 = 14 * 60 * MINUTE;
+const REST_WITHIN: u64 = 16 * 60 * MINUTE;
 
 /// How long a wake may take in good weather.
 const AWAKE_WITHIN: u64 = 12 * MINUTE;
@@ -45,11 +45,16 @@ pub struct Played {
     pub launches: u64,
     /// Which law was broken, if one was.
     pub broken: Option<String>,
+    /// The law that held besides.
+    pub also: Option<AlsoLaw>,
     /// Every choice that was made.
     pub choices: Vec<u32>,
     /// What happened, if it was to be told.
     pub story: Vec<String>,
 }
+
+/// A law besides the others, looked at for every record that is saved: it says what is wrong.
+pub type AlsoLaw = fn(&World) -> Option<String>;
 
 /// Whether the story is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +67,27 @@ pub enum Telling {
 
 /// Plays the run of the seed.
 pub fn play(seed: u64, telling: Telling) -> Played {
-    played(Chance::of_seed(seed), telling)
+    played(Chance::of_seed(seed), telling, None, MOST_STEPS)
+}
+
+/// Plays the run of the seed with one law more.
+pub fn play_with(seed: u64, also: AlsoLaw) -> Played {
+    played(Chance::of_seed(seed), Telling::Brief, Some(also), MOST_STEPS)
 }
 
 /// Plays the run in which these choices are made, and the dullest ones after them.
 pub fn replay(choices: Vec<u32>, telling: Telling) -> Played {
-    played(Chance::again(choices), telling)
+    played(Chance::again(choices), telling, None, MOST_STEPS)
 }
 
-fn played(chance: Chance, telling: Telling) -> Played {
+/// Plays that run for so many steps at the most, and breaks one off that takes more.
+pub(super) fn replay_within(choices: Vec<u32>, also: Option<AlsoLaw>, most: u64) -> Played {
+    played(Chance::again(choices), Telling::Brief, also, most.min(MOST_STEPS))
+}
+
+fn played(chance: Chance, telling: Telling, also: Option<AlsoLaw>, most: u64) -> Played {
     let sim = Sim::new(Outside::new(chance, telling == Telling::Story));
+    (sim.lock().clock.most, sim.lock().also) = (most, also);
     let mut stage = Stage::default();
     evening(&sim, &mut stage);
     // Everybody holds on to everything: let go, so that nothing stays.
@@ -80,7 +96,7 @@ fn played(chance: Chance, telling: Telling) -> Played {
     drop(driver);
     let begun = std::mem::take(&mut sim.lock().clock);
     let mut o = sim.lock();
-    let [faults, strikes, presses, ..] = o.tally;
+    let Tally { faults, strikes, presses } = o.tally;
     Played {
         steps: begun.steps,
         faults,
@@ -88,18 +104,20 @@ fn played(chance: Chance, telling: Telling) -> Played {
         presses,
         launches: o.tasks.len() as u64,
         broken: o.broken.take(),
+        also,
         choices: std::mem::take(&mut o.chance.made),
         story: o.story.take().unwrap_or_default(),
     }
 }
 
 fn evening(sim: &Sim, stage: &mut Stage) {
-    let driver = ports::driver(sim, [game()]);
+    let driver = super::driver_of(sim, [game()]);
     sim.lock().driver = Some(driver);
     make_worlds(sim, stage);
     let long = sim.lock().chance.millis(50 * MINUTE, 200 * MINUTE);
     sim.begin(Of::All, u64::MAX, ports::sweeps(sim.clone()));
     sim.begin(Of::All, u64::MAX, fate::strikes(sim.clone()));
+    sim.begin(Of::All, u64::MAX, fate::clocks(sim.clone()));
     for who in PEOPLE {
         sim.begin(Of::All, u64::MAX, people::lives(sim.clone(), who));
     }
@@ -108,9 +126,12 @@ fn evening(sim: &Sim, stage: &mut Stage) {
     {
         let mut o = sim.lock();
         o.say(|_| "the weather clears, and people go to bed".into());
-        (o.weather, o.is_night, o.is_over) = (Weather::default(), true, true);
+        (o.weather, o.is_night, o.is_over, o.jumped) = (Weather::default(), true, true, [0; 3]);
     }
     rest(sim, stage);
+    // Who looked at a clock that was wrong may still be about.
+    let calm = sim.now() + 10 * MINUTE;
+    sim.run(stage, calm, |_| false);
     let places = sim.lock().places.len();
     for place in 0..places {
         if sim.lock().broken.is_none() {
@@ -228,11 +249,7 @@ impl Outside {
         if of.start_due.is_some_and(|due| record.generation < due) {
             return self.breaks(|| format!("somebody's start of {id} was answered and never done"));
         }
-        let told = effect::notice(&record).map(|notice| crate::words::notice(&record, &notice));
-        if record.talk.place.is_some() && !of.shown_in_vain && of.shown != told {
-            let shown = of.shown.clone();
-            self.breaks(|| format!("people read {shown:?} about {id}, and {told:?} is so"));
-        }
+        self.law_of_reading(place);
     }
 }
 

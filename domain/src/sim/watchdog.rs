@@ -21,7 +21,7 @@ const HEARD_LIMIT: u64 = 10 * MINUTE;
 const READY_LIMIT: u64 = 10 * MINUTE;
 const TERM_LIMIT: u64 = 110 * SECOND;
 pub(super) const LAST_WORD_LIMIT: u64 = 20 * SECOND;
-const GRACE: u64 = MINUTE;
+pub(super) const GRACE: u64 = MINUTE;
 const SAMPLE_EVERY: u64 = 10 * SECOND;
 
 /// Why the awake part is over.
@@ -263,6 +263,7 @@ impl Watchdog {
             let (still_for, answering) = (None, Answering::Unknown);
             let sample = Sample { at, players: players.clone(), still_for, listening, answering, held };
             let verdict = watch.sample(&sample, &timers);
+            self.desk.lock().report.attendance.note(at, &players);
             self.tell(&players, &verdict);
             match verdict {
                 Verdict::Stop(why @ (StopWhy::LastLeft | StopWhy::NeverJoined)) => {

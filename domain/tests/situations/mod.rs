@@ -188,6 +188,7 @@ pub(crate) fn event(text: &str, world: &World) -> Event {
             card: CardId::parse("card").ok(),
             instead_of: world.talk.told.clone(),
         },
+        ["nottold"] => Event::NotTold { instead_of: None },
         ["delete", by, typed] => Event::Delete { by: person(by), typed: typed.into() },
         ["launched"] => Event::Launched { generation, task: task() },
         ["launched", other] => Event::Launched { generation, task: self::task(other) },
