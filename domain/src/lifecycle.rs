@@ -77,6 +77,14 @@ const DOUBTED: &str = "its watchdog is asked for how long it has been awake";
 /// time, and clocks differ.
 const CAP_JITTER: Duration = Duration::from_secs(60);
 
+/// By how much clocks that are right may differ.
+const CLOCKS: Duration = Duration::from_secs(2 * 60);
+
+/// How long after a sign of life of its watchdog it is not believed that a task never existed: runtimes show what they did only
+/// after a while, ECS without promising when (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>, which
+/// counts on up to five minutes).
+pub const SHOWN_WITHIN: Duration = Duration::from_secs(5 * 60);
+
 /// How long the watchdog may take to take the order to stop.
 pub const HEED_LIMIT: Duration = Duration::from_secs(3 * 60);
 
@@ -503,6 +511,9 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
     if world.task().is_some() && gone != world.task() {
         return world.clone();
     }
+    if *how == Gone::NeverExisted && was_heard_lately(world, now) {
+        return world.clone();
+    }
     match &world.state {
         // A launch is only lost once the runtime has had its time: the request may still be on its way.
         State::Starting { step: StartStep::Launching, .. } => world.clone(),
@@ -529,6 +540,23 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
         State::Ending { launch, outcome, then, .. } => settled(world, launch, outcome.clone(), then, now),
         State::Asleep | State::Deleting { .. } | State::Deleted { .. } => world.clone(),
     }
+}
+
+/// Tells whether the launch's watchdog has said something lately.
+fn was_heard_lately(world: &World, now: Timestamp) -> bool {
+    let heard = match &world.state {
+        State::Awake { heard, .. } => Some(heard.at),
+        State::Asleep
+        | State::Starting { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Deleting { .. }
+        | State::Deleted { .. } => None,
+    };
+    let launch = world.launch();
+    let said = launch.filter(|launch| launch.passed_at(Milestone::Claimed).is_some());
+    let said = said.and_then(|launch| launch.passed.iter().map(|(_, at)| *at).max());
+    heard.into_iter().chain(said).max().is_some_and(|last| now < last + SHOWN_WITHIN)
 }
 
 fn erased(world: &World, now: Timestamp) -> World {
@@ -1067,6 +1095,7 @@ fn check_failed(world: &World, archive: &Archive, now: Timestamp) -> World {
 // What the clock says.
 
 fn tick(world: &World, now: Timestamp) -> World {
+    let world = &reined(world, now);
     if world.deadline().is_none_or(|deadline| now < deadline) {
         return world.clone();
     }
@@ -1120,6 +1149,44 @@ fn tick(world: &World, now: Timestamp) -> World {
     }
 }
 
+/// Returns the world with a deadline that is no further away than its state ever gives: one that was set while a clock was
+/// ahead would hold it up for as long as the clock was.
+fn reined(world: &World, now: Timestamp) -> World {
+    let cap = world.timers.cap;
+    let mut next = world.clone();
+    let (deadline, limit) = match &mut next.state {
+        State::Starting { step, deadline, .. } => (deadline, start_limit(step)),
+        State::Awake { deadline, .. } => (deadline, cap + CAP_MARGIN),
+        State::Stopping { step, deadline, .. } => (deadline, stop_limit(step)),
+        State::Ending { deadline, .. } => (deadline, END_LIMIT.max(RETRY_AFTER)),
+        State::Deleting { deadline, .. } => (deadline, RETRY_AFTER),
+        State::Asleep | State::Deleted { .. } => return next,
+    };
+    if *deadline > now + limit + CLOCKS {
+        *deadline = now + limit;
+    }
+    next
+}
+
+fn start_limit(step: &StartStep) -> Duration {
+    match step {
+        StartStep::Launching => LAUNCH_LIMIT,
+        StartStep::Launched { .. } => CLAIM_LIMIT,
+        StartStep::Filling { .. } => FILL_LIMIT,
+        StartStep::Claimed { .. } => READY_LIMIT,
+    }
+}
+
+fn stop_limit(step: &StopStep) -> Duration {
+    match step {
+        StopStep::Asked => HEED_LIMIT,
+        StopStep::Saving => SAVE_LIMIT,
+        StopStep::Saved(_) | StopStep::Rejected(..) => ARCHIVE_LIMIT,
+        StopStep::Uploaded(..) => CHECK_LIMIT,
+        StopStep::Filling => FILL_LIMIT,
+    }
+}
+
 /// Tells whether the clock alone says that the longest time is over, and the watchdog was not asked yet.
 fn may_be_early(world: &World, launch: &Launch, heard: &Heard) -> bool {
     launch.attendance.sums().watched < world.timers.cap && !is_doubted(heard)
@@ -1163,13 +1230,7 @@ fn stopping(
     then: Then,
     now: Timestamp,
 ) -> World {
-    let limit = match step {
-        StopStep::Asked => HEED_LIMIT,
-        StopStep::Saving => SAVE_LIMIT,
-        StopStep::Saved(_) | StopStep::Rejected(..) => ARCHIVE_LIMIT,
-        StopStep::Uploaded(..) => CHECK_LIMIT,
-        StopStep::Filling => FILL_LIMIT,
-    };
+    let limit = stop_limit(&step);
     let launch = match &launch.errand {
         None => launch.clone().passing(Milestone::Stopping, now),
         Some(_) => launch.clone(),

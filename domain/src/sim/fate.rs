@@ -111,7 +111,6 @@ fn strike(sim: &Sim, o: &mut Outside, task: usize) {
         }
         9 => {
             o.say(|_| format!("the runtime loses sight of {id} for {} s", long / 1000));
-            o.tasks[task].excuse = Some("was taken for gone");
             o.tasks[task].unseen_until = now + long;
         }
         _ => {}
