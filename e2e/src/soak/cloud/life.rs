@@ -24,7 +24,7 @@ const GAME: &str = "luanti";
 const PATIENCE: Duration = Duration::from_secs(75);
 
 /// Within which time everything has to come right once it is calm.
-const CALM_LIMIT: Duration = Duration::from_secs(5 * 60);
+const CALM_LIMIT: Duration = Duration::from_secs(6 * 60);
 
 /// How often a world is woken before somebody has to wonder.
 const MOST_TRIES: u32 = 12;
@@ -48,6 +48,8 @@ pub(super) struct Life<'a> {
     pub(super) book: Arc<Book>,
     /// What each archive was seen to hold.
     pub(super) archives: BTreeMap<String, Vec<String>>,
+    /// The archive that was put back, as long as none was made since: the newest is another one.
+    pub(super) restored: Option<String>,
     /// What was promised when an archive was asked for that is made while the world is awake.
     pub(super) wished: Vec<String>,
 }
@@ -72,6 +74,7 @@ impl<'a> Life<'a> {
             id: String::new(),
             book: Arc::default(),
             archives: BTreeMap::new(),
+            restored: None,
             wished: Vec::new(),
         };
         life.make()?;
@@ -96,7 +99,7 @@ impl<'a> Life<'a> {
         self.id = world["id"].as_str().context("a world without id")?.to_owned();
         self.case.set(&self.id, &self.name);
         (self.book, self.archives) = (Arc::default(), BTreeMap::new());
-        self.wished = Vec::new();
+        (self.restored, self.wished) = (None, Vec::new());
         self.ground.count("worlds");
         Ok(())
     }

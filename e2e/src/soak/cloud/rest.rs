@@ -22,7 +22,8 @@ impl Life<'_> {
         if let Err(error) = self.check_files(asleep, is_archived) {
             self.found(&format!("{error:#}\nafter: {outcome}\n{asleep:#}"));
             // The next round begins with what there is.
-            self.book.rewind(&self.truth(asleep, is_archived)?);
+            let truth = self.truth(asleep)?;
+            self.book.rewind(&truth);
         }
         self.ground.count("ledgers compared");
         self.wished.clear();
@@ -31,25 +32,36 @@ impl Life<'_> {
 
     /// Compares the world's files and its newest archive with what was promised.
     fn check_files(&mut self, asleep: &Value, is_archived: bool) -> Result<()> {
-        let newest = self.newest(asleep)?;
+        let archive = self.current(asleep)?;
         let disk = ledger::read(&self.ground.cloud.files(&self.id))?;
         let lives_in_archive = asleep["storage"] == "archive";
         if is_archived {
-            let newest = newest.context("archived, and there is no archive")?;
-            self.book.check(&newest).context("the archive")?;
+            let archive = archive.context("archived, and there is no archive")?;
+            self.book.check(&archive).context("the archive")?;
             ensure!(
-                newest == disk || (lives_in_archive && disk.is_empty()),
+                archive == disk || (lives_in_archive && disk.is_empty()),
                 "the archive holds {} lines, and the files {}",
-                newest.len(),
+                archive.len(),
                 disk.len()
             );
             return Ok(());
         }
         let Err(error) = self.book.check(&disk).context("the files") else { return Ok(()) };
         // A launch that came to nothing before the files were there.
-        let is_in_archive = newest.is_some_and(|newest| self.book.check(&newest).is_ok());
+        let is_in_archive = archive.is_some_and(|archive| self.book.check(&archive).is_ok());
         ensure!(lives_in_archive && is_in_archive && asleep["is_archived"] == true, error);
         Ok(())
+    }
+
+    /// Returns what the archive holds that the world was put in last, or was made of.
+    fn current(&mut self, asleep: &Value) -> Result<Option<Vec<String>>> {
+        let newest = asleep["archive"]["id"].as_str();
+        if newest.is_some_and(|id| !self.archives.contains_key(id)) {
+            self.restored = None;
+        }
+        let newest = self.newest(asleep)?;
+        let restored = self.restored.as_ref().and_then(|id| self.archives.get(id)).cloned();
+        Ok(restored.or(newest))
     }
 
     /// Returns what the newest archive holds, and remembers it.
@@ -73,16 +85,20 @@ impl Life<'_> {
         Ok(Some(held))
     }
 
-    fn truth(&self, asleep: &Value, is_archived: bool) -> Result<Vec<String>> {
-        let id = asleep["archive"]["id"].as_str();
-        match id.filter(|_| is_archived && asleep["storage"] == "archive") {
-            Some(id) => ledger::read_archive(&self.ground.cloud.archive_file(&self.id, id)),
-            None => ledger::read(&self.ground.cloud.files(&self.id)),
+    /// Returns what the world is made of, whatever was promised.
+    fn truth(&mut self, asleep: &Value) -> Result<Vec<String>> {
+        let disk = ledger::read(&self.ground.cloud.files(&self.id))?;
+        if asleep["storage"] == "archive" && disk.is_empty() {
+            return Ok(self.current(asleep)?.unwrap_or_default());
         }
+        Ok(disk)
     }
 
     /// Checks a world in whose place an archive was to be put.
     pub(super) fn check_restored(&mut self, asleep: &Value, archive: &str) -> Result<()> {
+        if let Err(error) = self.newest(asleep) {
+            self.found(&format!("{error:#}\n{asleep:#}"));
+        }
         let outcome = outcome(asleep);
         let held = self.archives.get(archive).cloned().context("an archive that nobody knows")?;
         let disk = ledger::read(&self.ground.cloud.files(&self.id))?;
@@ -98,7 +114,7 @@ impl Life<'_> {
                     held.len()
                 ));
             }
-            self.book.rewind(&held);
+            self.put_back(archive, &held);
         } else if outcome.starts_with("it was not restored") {
             if !is_old {
                 self.found(&format!("it is not as it was\n{asleep:#}"));
@@ -107,15 +123,17 @@ impl Life<'_> {
         } else if is_new && !is_old {
             // Whoever was to tell was killed.
             self.ground.count("archives that were put back untold");
-            self.book.rewind(&held);
+            self.put_back(archive, &held);
         } else if !is_old {
             self.found(&format!("neither as it was nor as the archive\n{asleep:#}"));
             self.book.rewind(&disk);
         }
-        if let Err(error) = self.newest(asleep) {
-            self.found(&format!("{error:#}\n{asleep:#}"));
-        }
         self.check_card()
+    }
+
+    fn put_back(&mut self, archive: &str, held: &[String]) {
+        self.restored = Some(archive.to_owned());
+        self.book.rewind(held);
     }
 
     /// Waits until the world's one card says that it sleeps.
