@@ -249,7 +249,7 @@ impl Vault {
     /// Returns the vault with one more archive, and without those that are no longer kept. `needed` is kept in any case.
     pub(crate) fn keeping(&self, kept: Kept, needed: Option<&ArchiveId>) -> Self {
         if self.find(&kept.archive.id).is_some() {
-            return self.clone();
+            return self.clone().resolved(&kept.archive.id);
         }
         let (id, now) = (kept.archive.id.clone(), kept.at);
         let mut next = self.clone();

@@ -121,10 +121,8 @@ pub(super) fn go_wrong(
     }
 }
 
-/// How far ahead the clock of a function may be, in seconds. A deadline that is set meanwhile is as much too late: a world whose
-/// launch came to nothing in that moment cannot be woken before. So this is what `CALM_LIMIT` has beside the longest limit of a
-/// task's end.
-const MOST_AHEAD_S: i64 = 120;
+/// By how much the clock of a function may be wrong, in seconds.
+const MOST_WRONG_S: i64 = 1800;
 
 /// What stops, stands still or lies about the time.
 pub(super) fn storm(ground: &Ground<'_>, chance: &mut Rng, over: &AtomicBool) {
@@ -164,7 +162,7 @@ pub(super) fn storm(ground: &Ground<'_>, chance: &mut Rng, over: &AtomicBool) {
             }
             _ => {
                 let function = *pick(chance, &[Caller::FrontDoor, Caller::Worker]);
-                let (time, ahead_s) = (seconds(chance, 2..30), chance.i64(-1800..MOST_AHEAD_S));
+                let (time, ahead_s) = (seconds(chance, 2..30), chance.i64(-MOST_WRONG_S..MOST_WRONG_S));
                 ground.fault(
                     "jumps of a function's clock",
                     &format!("{function:?} by {ahead_s} s for {time:.1?}"),

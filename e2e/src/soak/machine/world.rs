@@ -136,7 +136,7 @@ impl<'a> World<'a> {
             let Some(awake) = world.wake(before, plan)? else { return Ok(End::NeverAwake) };
             strike(Moment::Playing);
             let players = world.join(&awake, plan)?;
-            world.endure(&awake, plan)?;
+            world.endure(&awake, plan, players.len())?;
             strike(Moment::Stopping);
             match plan.is_stopped {
                 true => drop(world.machine.insist(&["world", "stop", &world.name])?),
@@ -194,7 +194,7 @@ impl<'a> World<'a> {
     }
 
     /// Lets them play, and sees that nobody is thrown out.
-    fn endure(&self, awake: &Value, plan: &Plan) -> Result<()> {
+    fn endure(&self, awake: &Value, plan: &Plan, players: usize) -> Result<()> {
         thread::sleep(plan.time / 2);
         match plan.copied {
             None => {}
@@ -218,9 +218,9 @@ impl<'a> World<'a> {
             if !is_on && self.game.minds_full_disks() && outcome.contains("the game ended by itself") {
                 return Ok(());
             }
-            ensure!(is_on || plan.players == 0, "its players were thrown out: {now:#}");
+            ensure!(is_on || players == 0, "its players were thrown out: {now:#}");
             let printed = || fs::read_to_string(self.log(generation)).unwrap_or_default();
-            if plan.players == 0 || self.game.is_heard(&printed()) {
+            if players == 0 || self.game.is_heard(&printed()) {
                 return Ok(());
             }
             ensure!(begun.elapsed() < SILENCE_LIMIT, "its players get no answer any more: {now:#}");
