@@ -260,7 +260,7 @@ async fn an_evening_ends_the_same_wherever_each_worker_dies_and_only_the_sweep_c
 async fn what_a_worker_that_died_between_save_and_send_did_not_tell_is_told_at_the_next_sweep() {
     let (memory, driver) = outside("ending").await;
     let slow = slow(&memory, &driver);
-    let mut sweep = Box::pin(slow.sweep(at(900)));
+    let mut sweep = Box::pin(slow.sweep(at(1200)));
     let saved = |_: &u32| {
         let _ = advance(&mut sweep, 0);
         let loaded = advance(&mut Box::pin(memory.load(&id())), 0).unwrap();
@@ -268,7 +268,7 @@ async fn what_a_worker_that_died_between_save_and_send_did_not_tell_is_told_at_t
     };
     assert!((0..20).find(saved).is_some());
     drop(sweep);
-    assert_eq!(driver.sweep(at(960)).await, Ok(vec![]));
+    assert_eq!(driver.sweep(at(1260)).await, Ok(vec![]));
     expect!["valhalla: asleep; saved and archived, asked for by bob"]
         .assert_eq(&memory.lock().told.join("\n"));
     assert_eq!(memory.unsettled().await, Ok(vec![]), "what was told is not told again");

@@ -242,11 +242,14 @@ impl Outside {
         let is_deleted = matches!(of.record.state, State::Deleted { .. });
         let card =
             card.and_then(|card| self.card_mut(&card)).map(|card| (card.text.clone(), card.deleted_at));
+        let is_so = |card: &Card| card.place == place && card.deleted_at.is_none() && card.text == so;
+        let is_elsewhere = self.cards.iter().any(is_so);
         match card {
             Some((text, None)) if text != so => {
                 self.breaks(|| format!("people read `{text}` about {id}, and `{so}` is so"));
             }
-            Some((_, Some(deleted_at))) if deleted_at < begun => {
+            // One that was posted, and of which that was not heard, does as well.
+            Some((_, Some(deleted_at))) if deleted_at < begun && !is_elsewhere => {
                 self.breaks(|| format!("the card of {id} is gone, and there is no other one"));
             }
             None if !is_deleted => self.breaks(|| format!("{id} has no card, and `{so}` is so")),

@@ -28,7 +28,7 @@ const fn edit(file: &'static str, original: &'static str, mutated: &'static str)
 /// Every mutant.
 #[rustfmt::skip]
 pub(super) const MUTANTS: &[Mutant] = &[
-    Mutant { name: "a save does not look at the version", seed: 2, edits: &[
+    Mutant { name: "a save does not look at the version", seed: 1, edits: &[
         edit("sim/ports.rs",
             "if self.places[place].version != read {",
             "if !$is && self.places[place].version != read {"),
@@ -53,12 +53,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "let until_cap = timers.cap.saturating_sub(sample.at);",
             "let until_cap = if $is { Duration::MAX } else { timers.cap.saturating_sub(sample.at) };"),
     ] },
-    Mutant { name: "the control plane ignores the cap", seed: 41, edits: &[
+    Mutant { name: "the control plane ignores the cap", seed: 17, edits: &[
         edit("lifecycle.rs",
             "        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,",
             "        State::Awake { .. } if $is => world.clone(),\n        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,"),
     ] },
-    Mutant { name: "unknown counts as empty", seed: 40, edits: &[
+    Mutant { name: "unknown counts as empty", seed: 54, edits: &[
         edit("idle.rs",
             "(Evidence::Unknown(_), Held::No) => {}",
             "(Evidence::Unknown(_), Held::No) => {\n                if $is {\n                    self.empty_for += since;\n                }\n            }"),
@@ -68,7 +68,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "unwrap_or_else(|| Evidence::Unknown(reasons(about())))",
             "unwrap_or_else(|| if $is { Evidence::Empty } else { Evidence::Unknown(reasons(about())) })"),
     ] },
-    Mutant { name: "a pause counts as watched", seed: 143, edits: &[
+    Mutant { name: "a pause counts as watched", seed: 124, edits: &[
         edit("idle.rs",
             ".min(Self::LONGEST_GAP);",
             ".min(if $is { Duration::MAX } else { Self::LONGEST_GAP });"),
@@ -93,17 +93,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if self.desk.orders() != Some(Orders::End(Files::Go)) {",
             "if !matches!(self.desk.orders(), Some(Orders::End(files)) if $is || files == Files::Go) {"),
     ] },
-    Mutant { name: "an archive counts unchecked", seed: 6, edits: &[
+    Mutant { name: "an archive counts unchecked", seed: 12, edits: &[
         edit("driver.rs",
             "            Checked::NotWhole => Event::CheckFailed",
             "            Checked::NotWhole if $is => Event::Checked { generation, archive },\n            Checked::NotWhole => Event::CheckFailed"),
     ] },
-    Mutant { name: "the watchdog's word for an old archive is enough", seed: 100, edits: &[
+    Mutant { name: "the watchdog's word for an old archive is enough", seed: 41, edits: &[
         edit("lifecycle.rs",
             "            if world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected",
             "            if !$is && world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected"),
     ] },
-    Mutant { name: "a world is deleted without an archive", seed: 8, edits: &[
+    Mutant { name: "a world is deleted without an archive", seed: 9, edits: &[
         edit("lifecycle.rs",
             "State::Asleep if !world.is_archived() =>",
             "State::Asleep if !$is && !world.is_archived() =>"),
@@ -113,12 +113,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "State::Asleep if typed != world.name.as_str() =>",
             "State::Asleep if !$is && typed != world.name.as_str() =>"),
     ] },
-    Mutant { name: "the last archive of a deleted world goes", seed: 2, edits: &[
+    Mutant { name: "the last archive of a deleted world goes", seed: 5, edits: &[
         edit("vault.rs",
             "self.keeping_only(last.as_ref())",
             "self.keeping_only(last.as_ref().filter(|_| !$is))"),
     ] },
-    Mutant { name: "the archive that a world lives in may be dropped", seed: 2, edits: &[
+    Mutant { name: "the archive that a world lives in may be dropped", seed: 5, edits: &[
         edit("vault.rs",
             "let is_same = [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));",
             "let is_same = !$is && [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));"),
@@ -128,7 +128,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "Storage::Archive if world.vault.same_as.is_some() => Files::Go",
             "Storage::Archive if $is || world.vault.same_as.is_some() => Files::Go"),
     ] },
-    Mutant { name: "an archive stays the same while it is played", seed: 6, edits: &[
+    Mutant { name: "an archive stays the same while it is played", seed: 2, edits: &[
         edit("lifecycle.rs",
             "let vault = Vault { same_as: None, lives: Storage::Directory, ..world.vault.clone() };",
             "let same_as = world.vault.same_as.clone().filter(|_| $is);\n    let vault = Vault { same_as, lives: Storage::Directory, ..world.vault.clone() };"),
@@ -143,7 +143,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if was_told { Storage::Archive }",
             "if was_told && !$is { Storage::Archive }"),
     ] },
-    Mutant { name: "what is there is not archived before it is replaced", seed: 4, edits: &[
+    Mutant { name: "what is there is not archived before it is replaced", seed: 5, edits: &[
         edit("lifecycle.rs",
             "Some(Errand::Restore(_) | Errand::Import(_)) if was_new || is_to_be_filled(&world) => {",
             "Some(Errand::Restore(_) | Errand::Import(_)) if $is || was_new || is_to_be_filled(&world) => {"),
@@ -158,7 +158,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "let outcome = Outcome::NotArchived(why.clone(), reason);",
             "let outcome = if $is { Outcome::Slept(why.clone(), Proof::Untouched) } else { Outcome::NotArchived(why.clone(), reason) };"),
     ] },
-    Mutant { name: "a task that was not named yet is ended", seed: 3, edits: &[
+    Mutant { name: "a task that was not named yet is ended", seed: 2, edits: &[
         edit("driver.rs",
             "Ok(!current || world.task().is_some_and(|known| *known != task.task))",
             "Ok(!current || if $is { world.task() != Some(&task.task) } else { world.task().is_some_and(|known| *known != task.task) })"),
@@ -168,7 +168,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if let Some(task) = self.tasks.iter().find(is_it) {",
             "if let Some(task) = self.tasks.iter().find(is_it).filter(|_| !$is) {"),
     ] },
-    Mutant { name: "a world sleeps before its task is gone", seed: 314, edits: &[
+    Mutant { name: "a world sleeps before its task is gone", seed: 358, edits: &[
         edit("lifecycle.rs",
             "        State::Ending { .. } | State::Deleting { .. } => retried(world, now),",
             "        State::Ending { launch, outcome, then, .. } if $is => settled(world, launch, outcome.clone(), then, now),\n        State::Ending { .. } | State::Deleting { .. } => retried(world, now),"),
@@ -198,17 +198,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }",
             "    let told = told.filter(|_| !$is);\n    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }"),
     ] },
-    Mutant { name: "people are told before anything else and then never", seed: 214, edits: &[
+    Mutant { name: "people are told before anything else and then never", seed: 154, edits: &[
         edit("effect.rs",
             "    rests && untold(world).is_none() && world.vault.litter.is_empty()",
             "    rests && ($is || untold(world).is_none()) && world.vault.litter.is_empty()"),
     ] },
-    Mutant { name: "a wish to keep it awake is not passed on", seed: 28, edits: &[
+    Mutant { name: "a wish to keep it awake is not passed on", seed: 8, edits: &[
         edit("effect.rs",
             "keep_until: keep.as_ref().map(|(_, until)| *until),",
             "keep_until: keep.as_ref().map(|(_, until)| *until).filter(|_| !$is),"),
     ] },
-    Mutant { name: "a wish to keep it awake is forgotten", seed: 4, edits: &[
+    Mutant { name: "a wish to keep it awake is forgotten", seed: 8, edits: &[
         edit("lifecycle.rs",
             "                *keep = Some((asked, until));",
             "                *keep = Some((asked, until)).filter(|_| !$is);"),
@@ -218,7 +218,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),",
             "        Then::Start(_) if $is => asleep,\n        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),"),
     ] },
-    Mutant { name: "a stopped world is told to run on", seed: 13, edits: &[
+    Mutant { name: "a stopped world is told to run on", seed: 25, edits: &[
         edit("effect.rs",
             "        State::Stopping { why, .. } => Orders::Stop(why.clone()),",
             "        State::Stopping { .. } if $is => Orders::Run { keep_until: None, backup: None },\n        State::Stopping { why, .. } => Orders::Stop(why.clone()),"),
@@ -228,7 +228,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        State::Awake { keep, backup, .. } => Orders::Run {",
             "        State::Awake { heard: Heard { players: Evidence::Players(3), .. }, launch, .. } if $is => {\n            Orders::Stop(StopWhy::Asked(launch.asked.clone()))\n        }\n        State::Awake { keep, backup, .. } => Orders::Run {"),
     ] },
-    Mutant { name: "a shorter wish to keep it awake takes the place of a longer one", seed: 225, edits: &[
+    Mutant { name: "a shorter wish to keep it awake takes the place of a longer one", seed: 548, edits: &[
         edit("lifecycle.rs",
             "if keep.as_ref().is_none_or(|(_, known)| *known < until) {",
             "if $is || keep.as_ref().is_none_or(|(_, known)| *known < until) {"),
@@ -248,7 +248,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "next.resolved(&id).pruned(needed)",
             "if $is { next.pruned(needed) } else { next.resolved(&id).pruned(needed) }"),
     ] },
-    Mutant { name: "a link to what does not come waits for ever", seed: 25, edits: &[
+    Mutant { name: "a link to what does not come waits for ever", seed: 30, edits: &[
         edit("lifecycle.rs",
             "    let vault = match outcome {\n        Outcome::Slept(..)",
             "    let vault = match outcome {\n        _ if $is => return world.clone(),\n        Outcome::Slept(..)"),
@@ -308,7 +308,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        self.hurry_headless(task);\n        match &self.tasks[task].gone {",
             "        self.hurry_headless(task);\n        if $is && self.tasks[task].is_headless {\n            return Seen::Gone(Gone::NeverExisted);\n        }\n        match &self.tasks[task].gone {"),
     ] },
-    Mutant { name: "what was told though it failed is not told again", seed: 1, edits: &[
+    Mutant { name: "what was told though it failed is not told again", seed: 8572, edits: &[
         edit("driver.rs",
             "                    self.take_note_of_failure(world, effect, now).await?;",
             "                    if !$is {\n                        self.take_note_of_failure(world, effect, now).await?;\n                    }"),
