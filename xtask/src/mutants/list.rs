@@ -273,20 +273,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        followers.push(follower);",
             "        if !$is {\n            followers.push(follower);\n        }"),
     ] },
-    Mutant { name: "what was told last is what people see", seed: 321, edits: &[
-        edit("lifecycle.rs",
-            "(known == instead_of || known == Some(&told)).then_some(told);",
-            "($is || known == instead_of || known == Some(&told)).then_some(told);"),
-    ] },
     Mutant { name: "the world's directory has no lock", seed: 26, edits: &[
         edit("sim/watchdog.rs",
             "if dir.holder.is_none() {",
             "if $is || dir.holder.is_none() {"),
-    ] },
-    Mutant { name: "a report of another launch counts", seed: 223, edits: &[
-        edit("lifecycle.rs",
-            "if world.launch().is_some_and(|launch| launch.generation == generation) {",
-            "if world.launch().is_some_and(|launch| $is || launch.generation == generation) {"),
     ] },
     Mutant { name: "a task that no world knows is left alone", seed: 34, edits: &[
         edit("driver.rs",
