@@ -1149,42 +1149,25 @@ fn tick(world: &World, now: Timestamp) -> World {
     }
 }
 
-/// Returns the world with a deadline that is no further away than its state ever gives: one that was set while a clock was
-/// ahead would hold it up for as long as the clock was.
+/// Returns the world with a deadline that is no further away than its state ever gives, where nothing else ends the state: one
+/// that was set while a clock was ahead would hold the world up for as long as the clock was. Where a task may be at something,
+/// the clock that is behind may be this one.
 fn reined(world: &World, now: Timestamp) -> World {
-    let cap = world.timers.cap;
     let mut next = world.clone();
     let (deadline, limit) = match &mut next.state {
-        State::Starting { step, deadline, .. } => (deadline, start_limit(step)),
-        State::Awake { deadline, .. } => (deadline, cap + CAP_MARGIN),
-        State::Stopping { step, deadline, .. } => (deadline, stop_limit(step)),
-        State::Ending { deadline, .. } => (deadline, END_LIMIT.max(RETRY_AFTER)),
+        State::Ending { task: None, deadline, .. } => (deadline, END_LIMIT),
         State::Deleting { deadline, .. } => (deadline, RETRY_AFTER),
-        State::Asleep | State::Deleted { .. } => return next,
+        State::Asleep
+        | State::Starting { .. }
+        | State::Awake { .. }
+        | State::Stopping { .. }
+        | State::Ending { .. }
+        | State::Deleted { .. } => return next,
     };
     if *deadline > now + limit + CLOCKS {
         *deadline = now + limit;
     }
     next
-}
-
-fn start_limit(step: &StartStep) -> Duration {
-    match step {
-        StartStep::Launching => LAUNCH_LIMIT,
-        StartStep::Launched { .. } => CLAIM_LIMIT,
-        StartStep::Filling { .. } => FILL_LIMIT,
-        StartStep::Claimed { .. } => READY_LIMIT,
-    }
-}
-
-fn stop_limit(step: &StopStep) -> Duration {
-    match step {
-        StopStep::Asked => HEED_LIMIT,
-        StopStep::Saving => SAVE_LIMIT,
-        StopStep::Saved(_) | StopStep::Rejected(..) => ARCHIVE_LIMIT,
-        StopStep::Uploaded(..) => CHECK_LIMIT,
-        StopStep::Filling => FILL_LIMIT,
-    }
 }
 
 /// Tells whether the clock alone says that the longest time is over, and the watchdog was not asked yet.
@@ -1230,7 +1213,13 @@ fn stopping(
     then: Then,
     now: Timestamp,
 ) -> World {
-    let limit = stop_limit(&step);
+    let limit = match step {
+        StopStep::Asked => HEED_LIMIT,
+        StopStep::Saving => SAVE_LIMIT,
+        StopStep::Saved(_) | StopStep::Rejected(..) => ARCHIVE_LIMIT,
+        StopStep::Uploaded(..) => CHECK_LIMIT,
+        StopStep::Filling => FILL_LIMIT,
+    };
     let launch = match &launch.errand {
         None => launch.clone().passing(Milestone::Stopping, now),
         Some(_) => launch.clone(),

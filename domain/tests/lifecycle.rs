@@ -981,6 +981,43 @@ fn what_has_not_changed_is_not_archived_again() {
     );
 }
 
+/// ECS may show a task only some time after it has started it, and what it does not show it calls missing.
+#[test]
+fn regression_a_task_that_was_heard_of_lately_is_not_taken_for_one_that_never_was() {
+    after(
+        "awake",
+        "700 seen 2; 999 gone never; 1000 gone never",
+        expect![[r#"
+        700 seen 2: awake, 2 players, due 43590
+        999 gone never: =
+        1000 gone never: asleep: the last launch was lost: its task was gone before anything was heard of it; its files are in its directory | tell asleep | order: abandon
+    "#]],
+    );
+    changes_nothing("claimed", "329 gone never");
+    after(
+        "launched",
+        "100 gone never",
+        expect![[r#"
+        100 gone never: asleep: the last start failed: its task was gone before anything was heard of it | tell asleep | order: abandon
+    "#]],
+    );
+}
+
+/// A front door whose clock was half an hour ahead for some seconds gave up a launch, and nobody could wake the world until then.
+#[test]
+fn regression_a_deadline_that_was_set_by_a_clock_that_was_ahead_is_brought_back() {
+    after(
+        "launching",
+        "2000 tick; 210 tick; 449 tick; 451 tick",
+        expect![[r#"
+        2000 tick: ending an unnamed task, the last start failed: no task could be started in time, due 2240 | find launch 1 | order: end
+        210 tick: ending an unnamed task, the last start failed: no task could be started in time, due 450
+        449 tick: =
+        451 tick: asleep: the last start failed: no task could be started in time | tell asleep | order: abandon
+    "#]],
+    );
+}
+
 #[test]
 fn a_link_leads_to_the_newest_state() {
     let of = |name: &str| {
