@@ -93,6 +93,7 @@ const LANES: [&[(&[&str], &str)]; 2] = [
         // Two for each of five games, all of which wait to see who comes and goes.
         (&["seeing"], "--test-threads=10"),
         (&["engine", "capabilities"], "--test-threads=4"),
+        (&["soak"], "--test-threads=1"),
     ],
     &[
         (&["archives", "containers", "cloud", "doctor", "checking"], "--test-threads=3"),

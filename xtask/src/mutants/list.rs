@@ -53,12 +53,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "let until_cap = timers.cap.saturating_sub(sample.at);",
             "let until_cap = if $is { Duration::MAX } else { timers.cap.saturating_sub(sample.at) };"),
     ] },
-    Mutant { name: "the control plane ignores the cap", seed: 32, edits: &[
+    Mutant { name: "the control plane ignores the cap", seed: 41, edits: &[
         edit("lifecycle.rs",
             "        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,",
             "        State::Awake { .. } if $is => world.clone(),\n        State::Awake { launch, task, .. } => {\n            stopping(world, launch, task, StopWhy::Cap,"),
     ] },
-    Mutant { name: "unknown counts as empty", seed: 12, edits: &[
+    Mutant { name: "unknown counts as empty", seed: 54, edits: &[
         edit("idle.rs",
             "(Evidence::Unknown(_), Held::No) => {}",
             "(Evidence::Unknown(_), Held::No) => {\n                if $is {\n                    self.empty_for += since;\n                }\n            }"),
@@ -83,7 +83,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "while !self.desk.is_heard() {",
             "while !$is && !self.desk.is_heard() {"),
     ] },
-    Mutant { name: "the watchdog does not look again before it stops", seed: 133, edits: &[
+    Mutant { name: "the watchdog does not look again before it stops", seed: 27, edits: &[
         edit("sim/watchdog.rs",
             "if !(asked && is_kept || self.look().0 != Evidence::Empty) {",
             "if $is || !(asked && is_kept || self.look().0 != Evidence::Empty) {"),
@@ -93,7 +93,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if self.desk.orders() != Some(Orders::End(Files::Go)) {",
             "if !matches!(self.desk.orders(), Some(Orders::End(files)) if $is || files == Files::Go) {"),
     ] },
-    Mutant { name: "an archive counts unchecked", seed: 17, edits: &[
+    Mutant { name: "an archive counts unchecked", seed: 12, edits: &[
         edit("driver.rs",
             "            Checked::NotWhole => Event::CheckFailed",
             "            Checked::NotWhole if $is => Event::Checked { generation, archive },\n            Checked::NotWhole => Event::CheckFailed"),
@@ -103,7 +103,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "            if world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected",
             "            if !$is && world.vault.find(&archive).is_none() {\n                let step = StopStep::Rejected"),
     ] },
-    Mutant { name: "a world is deleted without an archive", seed: 8, edits: &[
+    Mutant { name: "a world is deleted without an archive", seed: 9, edits: &[
         edit("lifecycle.rs",
             "State::Asleep if !world.is_archived() => Err(",
             "State::Asleep if !$is && !world.is_archived() => Err("),
@@ -113,12 +113,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "State::Asleep if typed != world.name.as_str() =>",
             "State::Asleep if !$is && typed != world.name.as_str() =>"),
     ] },
-    Mutant { name: "the last archive of a deleted world goes", seed: 4, edits: &[
+    Mutant { name: "the last archive of a deleted world goes", seed: 2, edits: &[
         edit("vault.rs",
             "self.keeping_only(last.as_ref())",
             "self.keeping_only(last.as_ref().filter(|_| !$is))"),
     ] },
-    Mutant { name: "the archive that a world lives in may be dropped", seed: 5, edits: &[
+    Mutant { name: "the archive that a world lives in may be dropped", seed: 2, edits: &[
         edit("vault.rs",
             "let is_same = [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));",
             "let is_same = !$is && [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));"),
@@ -128,7 +128,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "Storage::Archive if world.vault.same_as.is_some() => Files::Go",
             "Storage::Archive if $is || world.vault.same_as.is_some() => Files::Go"),
     ] },
-    Mutant { name: "an archive stays the same while it is played", seed: 15, edits: &[
+    Mutant { name: "an archive stays the same while it is played", seed: 22, edits: &[
         edit("lifecycle.rs",
             "let vault = Vault { same_as: None, lives: Storage::Directory, ..world.vault.clone() };",
             "let same_as = world.vault.same_as.clone().filter(|_| $is);\n    let vault = Vault { same_as, lives: Storage::Directory, ..world.vault.clone() };"),
@@ -143,7 +143,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if was_told { Storage::Archive }",
             "if was_told && !$is { Storage::Archive }"),
     ] },
-    Mutant { name: "what is there is not archived before it is replaced", seed: 14, edits: &[
+    Mutant { name: "what is there is not archived before it is replaced", seed: 2, edits: &[
         edit("lifecycle.rs",
             "Some(Errand::Restore(_) | Errand::Import(_)) if was_new || is_to_be_filled(&world) => {",
             "Some(Errand::Restore(_) | Errand::Import(_)) if $is || was_new || is_to_be_filled(&world) => {"),
@@ -153,12 +153,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "            (Some(Errand::Restore(archive)), _) | (None, Some(archive)) => {",
             "            (Some(Errand::Restore(archive)), _) | (None, Some(archive)) => {\n                let archive = world.vault.newest().map(|kept| &kept.archive.id).filter(|_| $is).unwrap_or(archive);"),
     ] },
-    Mutant { name: "no archive is as good as one", seed: 74, edits: &[
+    Mutant { name: "no archive is as good as one", seed: 122, edits: &[
         edit("lifecycle.rs",
             "let outcome = Outcome::NotArchived(why.clone(), reason);",
             "let outcome = if $is { Outcome::Slept(why.clone(), Proof::Untouched) } else { Outcome::NotArchived(why.clone(), reason) };"),
     ] },
-    Mutant { name: "a task that was not named yet is ended", seed: 2, edits: &[
+    Mutant { name: "a task that was not named yet is ended", seed: 3, edits: &[
         edit("driver.rs",
             "Ok(!current || world.task().is_some_and(|known| *known != task.task))",
             "Ok(!current || if $is { world.task() != Some(&task.task) } else { world.task().is_some_and(|known| *known != task.task) })"),
@@ -168,7 +168,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if let Some(task) = self.tasks.iter().find(is_it) {",
             "if let Some(task) = self.tasks.iter().find(is_it).filter(|_| !$is) {"),
     ] },
-    Mutant { name: "a world sleeps before its task is gone", seed: 73, edits: &[
+    Mutant { name: "a world sleeps before its task is gone", seed: 130, edits: &[
         edit("lifecycle.rs",
             "        State::Ending { .. } | State::Deleting { .. } => retried(world, now),",
             "        State::Ending { launch, outcome, then, .. } if $is => settled(world, launch, outcome.clone(), then, now),\n        State::Ending { .. } | State::Deleting { .. } => retried(world, now),"),
@@ -198,12 +198,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }",
             "    let told = told.filter(|_| !$is);\n    World { talk: Talk { told, card, ..world.talk.clone() }, ..world.clone() }"),
     ] },
-    Mutant { name: "people are told before anything else and then never", seed: 210, edits: &[
+    Mutant { name: "people are told before anything else and then never", seed: 142, edits: &[
         edit("effect.rs",
             "    rests && untold(world).is_none() && world.vault.litter.is_empty()",
             "    rests && ($is || untold(world).is_none()) && world.vault.litter.is_empty()"),
     ] },
-    Mutant { name: "a wish to keep it awake is not passed on", seed: 28, edits: &[
+    Mutant { name: "a wish to keep it awake is not passed on", seed: 10, edits: &[
         edit("effect.rs",
             "keep_until: keep.as_ref().map(|(_, until)| *until),",
             "keep_until: keep.as_ref().map(|(_, until)| *until).filter(|_| !$is),"),
@@ -218,7 +218,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),",
             "        Then::Start(_) if $is => asleep,\n        Then::Start(asked) => starting(&asleep, asked.clone(), None, now),"),
     ] },
-    Mutant { name: "a stopped world is told to run on", seed: 25, edits: &[
+    Mutant { name: "a stopped world is told to run on", seed: 23, edits: &[
         edit("effect.rs",
             "        State::Stopping { why, .. } => Orders::Stop(why.clone()),",
             "        State::Stopping { .. } if $is => Orders::Run { keep_until: None, backup: None },\n        State::Stopping { why, .. } => Orders::Stop(why.clone()),"),
@@ -248,17 +248,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "next.resolved(&id).pruned(needed)",
             "if $is { next.pruned(needed) } else { next.resolved(&id).pruned(needed) }"),
     ] },
-    Mutant { name: "a link to what does not come waits for ever", seed: 8, edits: &[
+    Mutant { name: "a link to what does not come waits for ever", seed: 30, edits: &[
         edit("lifecycle.rs",
             "    let vault = match outcome {\n        Outcome::Slept(..)",
             "    let vault = match outcome {\n        _ if $is => return world.clone(),\n        Outcome::Slept(..)"),
     ] },
-    Mutant { name: "a clock that was set ends an evening", seed: 9, edits: &[
+    Mutant { name: "a clock that was set ends an evening", seed: 15, edits: &[
         edit("lifecycle.rs",
             "launch.attendance.sums().watched < world.timers.cap && !is_doubted(heard)",
             "!$is && launch.attendance.sums().watched < world.timers.cap && !is_doubted(heard)"),
     ] },
-    Mutant { name: "the watchdog's count does not move the cap", seed: 9, edits: &[
+    Mutant { name: "the watchdog's count does not move the cap", seed: 15, edits: &[
         edit("lifecycle.rs",
             "let goes_on = before < watched && !left.is_zero();",
             "let goes_on = !$is && before < watched && !left.is_zero();"),
@@ -273,17 +273,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        followers.push(follower);",
             "        if !$is {\n            followers.push(follower);\n        }"),
     ] },
-    Mutant { name: "the world's directory has no lock", seed: 12, edits: &[
+    Mutant { name: "the world's directory has no lock", seed: 34, edits: &[
         edit("sim/watchdog.rs",
             "if dir.holder.is_none() {",
             "if $is || dir.holder.is_none() {"),
     ] },
-    Mutant { name: "a task that no world knows is left alone", seed: 49, edits: &[
+    Mutant { name: "a task that no world knows is left alone", seed: 26, edits: &[
         edit("driver.rs",
             "if self.is_orphan(task).await? {",
             "if !$is && self.is_orphan(task).await? {"),
     ] },
-    Mutant { name: "what is kept may be litter", seed: 17, edits: &[
+    Mutant { name: "what is kept may be litter", seed: 21, edits: &[
         edit("vault.rs",
             "let is_kept = matches!(&litter, Litter::Archive(id) if self.find(id).is_some());",
             "let is_kept = !$is && matches!(&litter, Litter::Archive(id) if self.find(id).is_some());"),
@@ -293,7 +293,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "    if next.vault.lives == Storage::Directory {",
             "    if !$is && next.vault.lives == Storage::Directory {"),
     ] },
-    Mutant { name: "a game that has outlived its watchdog is not there", seed: 121, edits: &[
+    Mutant { name: "a game that has outlived its watchdog is not there", seed: 73, edits: &[
         edit("sim/runtime.rs",
             "        self.hurry_headless(task);\n        match &self.tasks[task].gone {",
             "        self.hurry_headless(task);\n        if $is && self.tasks[task].is_headless {\n            return Seen::Gone(Gone::NeverExisted);\n        }\n        match &self.tasks[task].gone {"),
@@ -303,7 +303,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "                    self.take_note_of_failure(world, effect, now).await?;",
             "                    if !$is {\n                        self.take_note_of_failure(world, effect, now).await?;\n                    }"),
     ] },
-    Mutant { name: "a task that was heard of lately may never have been", seed: 44, edits: &[
+    Mutant { name: "a task that was heard of lately may never have been", seed: 8, edits: &[
         edit("lifecycle.rs",
             "if *how == Gone::NeverExisted && was_heard_lately(world, now) {",
             "if !$is && *how == Gone::NeverExisted && was_heard_lately(world, now) {"),
