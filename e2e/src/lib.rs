@@ -5,6 +5,8 @@ pub mod netns;
 
 pub mod clients;
 
+pub mod clocks;
+
 pub mod dormouse;
 
 pub mod disk;

@@ -51,7 +51,6 @@ pub(crate) const TESTS: &[Package] = &[
     package("teeworlds", "teeworlds", "its client, as a player"),
     package("ip", "iproute2", "network namespaces, so that players have machines of their own"),
     package("setpriv", "util-linux", "running the watchdog with fewer privileges"),
-    package("faketime", "faketime", "lets the clock of one program jump"),
     package("python3", "python3", "runs a game whose losses can be told exactly"),
     package("unzip", "unzip", "looks whether a save of Factorio is whole"),
 ];

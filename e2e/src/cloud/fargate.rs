@@ -35,7 +35,7 @@ use nix::{
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::clocks::{self, Clocks};
+use crate::clocks::{self, Clocks};
 use crate::netns::{Lab, Namespace};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -32,7 +32,6 @@ use tokio::runtime::Runtime;
 
 use self::{
     account::{Account, REGION, Secrets},
-    clocks::Clocks,
     discord::Discord,
     fargate::{Fargate, Setup, Task},
     patient::Patient,
@@ -40,7 +39,7 @@ use self::{
     tap::Tap,
     template::Template,
 };
-use crate::{image::Image, netns::Lab};
+use crate::{clocks::Clocks, image::Image, netns::Lab};
 
 pub mod template;
 
@@ -55,8 +54,6 @@ pub mod fargate;
 pub mod tap;
 
 pub mod patient;
-
-pub mod clocks;
 
 /// Discord's rules for payloads, as the adapter's own tests have them.
 #[path = "../../../adapters/src/chat/discord/tests/validate.rs"]

@@ -18,7 +18,10 @@ use fastrand::Rng;
 
 use self::{harm::Harm, life::Life, weather::Weather};
 use super::{Field, ledger};
-use crate::cloud::{Cloud, Plan, clocks::Clocks};
+use crate::{
+    clocks::Clocks,
+    cloud::{Cloud, Plan},
+};
 
 mod life;
 

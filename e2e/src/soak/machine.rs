@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::PathBuf,
     sync::atomic::AtomicU64,
     thread,
     time::{Duration, Instant},
@@ -15,6 +14,7 @@ use tempfile::TempDir;
 
 use super::{Field, ledger};
 use crate::{
+    clocks::Clocks,
     disk::Disk,
     dormouse::{Done, Dormouse},
     netns::Lab,
@@ -76,8 +76,8 @@ struct Machine<'a> {
     lab: &'a Lab,
     dormouse: Dormouse<'a>,
     disk: Disk,
-    /// What the control plane takes for the time: a file of libfaketime's.
-    clock: PathBuf,
+    /// What the control plane takes for the time.
+    clocks: Clocks,
     /// How many gusts there were: who sees the same number before and after had calm weather.
     gusts: AtomicU64,
     _scratch: TempDir,
@@ -89,14 +89,15 @@ impl<'a> Machine<'a> {
         let path = |name: &str| scratch.path().join(name);
         fs::create_dir(path("games"))?;
         ledger::write_entry(&path("games"))?;
-        let (clock, disk) = (path("clock"), Disk::mount()?);
-        fs::write(&clock, "+0")?;
+        let (clocks, disk) = (Clocks::make(scratch.path())?, Disk::mount()?);
+        clocks.set(weather::CLOCK, 0)?;
         let mut dormouse = Dormouse::prepare(lab.server())?;
         dormouse.data = disk.at().join("data");
         dormouse.arguments = vec!["--games".into(), path("games").display().to_string()];
-        dormouse.wrapper = weather::with_clock(&clock)?;
+        let clock = clocks.vars(weather::CLOCK).map(|(name, value)| format!("{name}={value}"));
+        dormouse.wrapper = [&["env".to_owned()], &clock[..]].concat();
         let gusts = AtomicU64::new(0);
-        Ok(Self { field, name, n, lab, dormouse, disk, clock, gusts, _scratch: scratch })
+        Ok(Self { field, name, n, lab, dormouse, disk, clocks, gusts, _scratch: scratch })
     }
 
     /// Runs a command of `dormouse`'s again and again until it is done, as a person does while nobody answers.

@@ -1,13 +1,16 @@
 //! What goes wrong with the machine as a whole, one thing after the other, with some calm in between. None of it is a reason to
 //! throw anybody out.
 
-use std::{fs, path::Path, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use nix::sys::signal::{Signal, kill};
 
 use super::Machine;
+
+/// The machine's clock.
+pub(super) const CLOCK: &str = "machine";
 
 /// How far a clock may be wrong, in seconds.
 const FAR: i64 = 30 * 60;
@@ -77,7 +80,7 @@ impl Gust {
             Self::TurnClock => {
                 let to = rng.i64(-FAR..=FAR);
                 tell("jumps of the clock", format!("to {to:+} s"));
-                set_clock(&machine.clock, to)
+                machine.clocks.set(CLOCK, to)
             }
         }
     }
@@ -90,28 +93,4 @@ pub(super) fn frozen(rng: &mut Rng) -> Duration {
 
 pub(super) fn seconds(rng: &mut Rng, least: u64, most: u64) -> Duration {
     Duration::from_millis(rng.u64(least * 1000..most * 1000))
-}
-
-/// Sets a clock of libfaketime's: so many seconds off.
-fn set_clock(clock: &Path, off: i64) -> Result<()> {
-    let draft = clock.with_extension("new");
-    fs::write(&draft, format!("{off:+}"))?;
-    Ok(fs::rename(draft, clock)?)
-}
-
-/// Returns what starts a program whose clock is in the file `clock`. Time that has passed is not changed by it: only what time it
-/// is.
-pub(super) fn with_clock(clock: &Path) -> Result<Vec<String>> {
-    let directory = fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path().join("faketime"));
-    let library = directory.map(|dir| dir.join("libfaketimeMT.so.1")).find(|library| library.exists());
-    let library =
-        library.context("there is no libfaketimeMT.so.1; on Debian: apt-get install libfaketime")?;
-    Ok(vec![
-        "env".into(),
-        format!("LD_PRELOAD={}", library.display()),
-        format!("FAKETIME_TIMESTAMP_FILE={}", clock.display()),
-        "FAKETIME_CACHE_DURATION=1".into(),
-        "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
-        "NO_FAKE_STAT=1".into(),
-    ])
 }
