@@ -184,7 +184,11 @@ impl HttpBody for Arriving {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.look();
+        match frame {
+            // Only this tells of the end of a body that comes in chunks.
+            Poll::Ready(None) => self.seat.heard(),
+            Poll::Ready(Some(_)) | Poll::Pending => self.look(),
+        }
         frame
     }
 
@@ -222,7 +226,7 @@ struct Taker {
 enum Stay {
     /// For as long as nobody else wants the seat.
     WhileThereIsRoom,
-    /// Until the answer to what they have asked, unless all the others wait for one as well.
+    /// Until the answer to what they have asked, unless nobody else can be sent away.
     UntilAnswered,
     /// To the end of what they upload or download, unless there are too many such.
     ToTheEnd,

@@ -77,6 +77,9 @@ const DOUBTED: &str = "its watchdog is asked for how long it has been awake";
 /// time, and clocks differ.
 const CAP_JITTER: Duration = Duration::from_secs(60);
 
+/// By how much clocks that were set wrong may differ.
+const WRONG_CLOCKS: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// By how much clocks that are right may differ.
 const CLOCKS: Duration = Duration::from_secs(2 * 60);
 
@@ -260,11 +263,12 @@ fn stop(world: &World, asked: Asked) -> Result<World, Refusal> {
 
 fn keep(world: &World, asked: Asked, until: Timestamp) -> Result<World, Refusal> {
     match &world.state {
-        State::Awake { deadline, .. } => {
+        State::Awake { launch, heard, deadline, .. } => {
             if until <= asked.at {
                 return Err(Refusal::KeepInThePast(world.name.clone()));
             }
-            let cap = *deadline - CAP_MARGIN;
+            let left = world.timers.cap.saturating_sub(launch.attendance.sums().watched);
+            let cap = if is_doubted(heard) { asked.at + left } else { *deadline - CAP_MARGIN };
             if cap <= asked.at {
                 return Err(Refusal::AtItsCap(world.name.clone()));
             }
@@ -542,7 +546,7 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
     }
 }
 
-/// Tells whether the launch's watchdog has said something lately.
+/// Tells whether the launch, whose watchdog has said something, has come on lately.
 fn was_heard_lately(world: &World, now: Timestamp) -> bool {
     let heard = match &world.state {
         State::Awake { heard, .. } => Some(heard.at),
@@ -556,7 +560,8 @@ fn was_heard_lately(world: &World, now: Timestamp) -> bool {
     let launch = world.launch();
     let said = launch.filter(|launch| launch.passed_at(Milestone::Claimed).is_some());
     let said = said.and_then(|launch| launch.passed.iter().map(|(_, at)| *at).max());
-    heard.into_iter().chain(said).max().is_some_and(|last| now < last + SHOWN_WITHIN)
+    let last = heard.into_iter().chain(said).max();
+    last.is_some_and(|last| last <= now + WRONG_CLOCKS && now < last + SHOWN_WITHIN)
 }
 
 fn erased(world: &World, now: Timestamp) -> World {
@@ -783,7 +788,9 @@ fn counted(world: &World, attendance: &Attendance, now: Timestamp) -> World {
     if let State::Awake { launch, heard, deadline, .. } = &mut next.state {
         let (before, watched) = (launch.attendance.sums().watched, attendance.sums().watched);
         let left = world.timers.cap.saturating_sub(watched);
-        let counted = now + left + CAP_MARGIN;
+        // A watchdog that counts wrongly may stretch it, and not for ever.
+        let most = launch.asked.at + world.timers.cap * 2 + WRONG_CLOCKS;
+        let counted = (now + left + CAP_MARGIN).min(most);
         let is_off = counted.duration_since(*deadline).unsigned_abs() > CAP_JITTER;
         let goes_on = before < watched && !left.is_zero();
         if goes_on && (is_off || is_doubted(heard)) {
@@ -1183,7 +1190,7 @@ fn is_doubted(heard: &Heard) -> bool {
 fn doubted(world: &World, now: Timestamp) -> World {
     let mut next = world.clone();
     if let State::Awake { heard, deadline, .. } = &mut next.state {
-        *heard = Heard { at: now, players: Evidence::Unknown(DOUBTED.into()), stops_at: None };
+        (heard.players, heard.stops_at) = (Evidence::Unknown(DOUBTED.into()), None);
         *deadline = now + SECOND_CHANCE;
     }
     next

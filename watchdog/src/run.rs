@@ -108,10 +108,11 @@ pub fn run(env: TaskEnv) -> Result<()> {
     result
 }
 
+/// Leads a process group of its own, in a session of its own where that is possible: when the parent of a group dies while one of
+/// its processes is stopped, as a game is that is being copied, the kernel ends a group of the parent's session by SIGHUP.
 fn lead_own_group() -> Result<()> {
-    let own = nix::unistd::Pid::this();
-    if nix::unistd::getpgrp() != own {
-        nix::unistd::setpgid(own, own).context("making a process group")?;
+    if nix::unistd::getpgrp() != nix::unistd::Pid::this() {
+        nix::unistd::setsid().context("making a session")?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::{fs::DirBuilderExt, process::CommandExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -251,7 +251,6 @@ impl Inner {
             .env_clear()
             .envs(env.to_vars())
             .current_dir(&dir)
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(log()?)
             .stderr(log()?);

@@ -293,7 +293,8 @@ impl Bench {
         let source = |game: Game| (game.id.clone(), GameSource { game, toml: "name = \"Tiny\"\n".into() });
         let config = Config {
             data: dir.path().join("data"),
-            watchdog: vec!["/bin/sh".into(), dir.path().join("watchdog.sh")],
+            // It leads a session, as the real one sees to by itself.
+            watchdog: vec!["setsid".into(), "/bin/sh".into(), dir.path().join("watchdog.sh")],
             control_url: "http://127.0.0.1:9".into(),
             secret: Secret::new([7; 32]),
             game_user: None,
