@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::netns::Namespace;
 
 /// How long the control plane may take to answer after it was started.
-const UP_LIMIT: Duration = Duration::from_secs(30);
+const UP_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a command may take: longer than anything that a test waits for.
 const COMMAND_LIMIT: Duration = Duration::from_secs(15 * 60);
