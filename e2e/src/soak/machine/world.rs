@@ -214,8 +214,8 @@ impl<'a> World<'a> {
                 return Ok(());
             }
             let is_on = now["state"] == "awake" && now["generation"] == awake["generation"];
-            let outcome = now["last"]["outcome"].as_str().unwrap_or_default();
-            if !is_on && self.game.minds_full_disks() && outcome.contains("the game ended by itself") {
+            let status = now["status"].as_str().unwrap_or_default();
+            if !is_on && self.game.minds_full_disks() && status.contains("the game ended by itself") {
                 return Ok(());
             }
             ensure!(is_on || players == 0, "its players were thrown out: {now:#}");
