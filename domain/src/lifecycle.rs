@@ -548,15 +548,7 @@ fn task_gone(world: &World, gone: Option<&TaskId>, how: &Gone, now: Timestamp) -
 
 /// Tells whether the launch, whose watchdog has said something, has come on lately.
 fn was_heard_lately(world: &World, now: Timestamp) -> bool {
-    let heard = match &world.state {
-        State::Awake { heard, .. } => Some(heard.at),
-        State::Asleep
-        | State::Starting { .. }
-        | State::Stopping { .. }
-        | State::Ending { .. }
-        | State::Deleting { .. }
-        | State::Deleted { .. } => None,
-    };
+    let heard = world.awake().map(|(_, heard)| heard.at);
     let launch = world.launch();
     let said = launch.filter(|launch| launch.passed_at(Milestone::Claimed).is_some());
     let said = said.and_then(|launch| launch.passed.iter().map(|(_, at)| *at).max());
