@@ -5,7 +5,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -122,8 +125,8 @@ impl Game for Ledger {
 /// Luanti, with one player.
 #[derive(Default)]
 pub(super) struct Luanti {
-    /// Whom the world has to know.
-    known: Mutex<bool>,
+    /// Whether the world has to know its player.
+    known: AtomicBool,
 }
 
 /// Who plays Luanti.
@@ -204,14 +207,13 @@ impl Game for Luanti {
         let players = copy.path().join("world/players.sqlite");
         let is_known =
             players.exists() && ask(&players, "SELECT name FROM player").is_ok_and(|name| name == PLAYER);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        ensure!(is_known || !*known, "its player is no longer known");
-        *known |= is_known;
+        let was_known = self.known.fetch_or(is_known, Ordering::SeqCst);
+        ensure!(is_known || !was_known, "its player is no longer known");
         Ok(())
     }
 
     fn rewind(&self, _lines: &[String]) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.known.store(false, Ordering::SeqCst);
     }
 
     fn promises(&self) -> Vec<String> {
