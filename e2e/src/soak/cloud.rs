@@ -17,7 +17,7 @@ use emulators::lambda::Delivery;
 use fastrand::Rng;
 
 use self::{harm::Harm, life::Life, weather::Weather};
-use super::{Field, ledger};
+use super::{Field, ledger, seconds};
 use crate::{
     clocks::Clocks,
     cloud::{Cloud, Plan},
@@ -140,9 +140,4 @@ fn pick<'a, T>(chance: &mut Rng, of: &'a [T]) -> &'a T {
 /// Tells whether something happens that does so many times in a hundred.
 fn happens(chance: &mut Rng, percent: u32) -> bool {
     chance.u32(..100) < percent
-}
-
-/// Draws a time, in seconds.
-fn seconds(chance: &mut Rng, range: std::ops::Range<u64>) -> Duration {
-    Duration::from_millis(chance.u64(range.start * 1000..range.end * 1000))
 }

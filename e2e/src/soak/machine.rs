@@ -12,7 +12,7 @@ use fastrand::Rng;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::{Field, ledger};
+use super::{Field, ledger, seconds};
 use crate::{
     clocks::Clocks,
     disk::Disk,

@@ -7,12 +7,14 @@
 //! comes to rest and works as before.
 
 use std::{
+    ops::Range,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
+use fastrand::Rng;
 
 use tally::{Summary, Tally};
 
@@ -117,4 +119,9 @@ fn seed(of: u64, place: &str, n: u64) -> u64 {
     place.bytes().fold(of.wrapping_add(n), |seed, byte| {
         (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(17)
     })
+}
+
+/// Draws a time, in seconds.
+fn seconds(chance: &mut Rng, range: Range<u64>) -> Duration {
+    Duration::from_millis(chance.u64(range.start * 1000..range.end * 1000))
 }

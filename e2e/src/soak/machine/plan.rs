@@ -4,10 +4,7 @@ use std::{fmt, time::Duration};
 
 use fastrand::Rng;
 
-use super::{
-    PLAYERS,
-    weather::{frozen, seconds},
-};
+use super::{PLAYERS, seconds, weather::frozen};
 
 /// What is to happen in a round.
 #[derive(Debug)]
@@ -25,7 +22,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn draw(rng: &mut Rng) -> Self {
         let players = if rng.u8(..10) == 0 { 0 } else { rng.usize(1..=PLAYERS) };
-        let time = seconds(rng, 2, 30);
+        let time = seconds(rng, 2..30);
         Self {
             is_pressed_twice: rng.u8(..4) == 0,
             players,
@@ -83,7 +80,7 @@ impl Blow {
         };
         let frozen = (rng.u8(..3) == 0).then(|| match victim {
             Victim::Watchdog => frozen(rng),
-            Victim::Game | Victim::Both => seconds(rng, 1, 20),
+            Victim::Game | Victim::Both => seconds(rng, 1..20),
         });
         Self { victim, moment, after: longest.mul_f64(rng.f64()), frozen }
     }

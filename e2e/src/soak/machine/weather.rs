@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use fastrand::Rng;
 use nix::sys::signal::{Signal, kill};
 
-use super::Machine;
+use super::{Machine, seconds};
 
 /// The machine's clock.
 pub(super) const CLOCK: &str = "machine";
@@ -49,7 +49,7 @@ impl Gust {
         let dormouse = &machine.dormouse;
         match self {
             Self::KillControl => {
-                let down = if rng.bool() { Duration::ZERO } else { seconds(rng, 1, 30) };
+                let down = if rng.bool() { Duration::ZERO } else { seconds(rng, 1..30) };
                 tell("kills of the control plane", format!("for {down:.0?}"));
                 dormouse.kill_control()?;
                 machine.field.pause(down);
@@ -64,14 +64,14 @@ impl Gust {
                 Ok(kill(pid, Signal::SIGCONT)?)
             }
             Self::CutLoopback => {
-                let time = seconds(rng, 2, 60);
+                let time = seconds(rng, 2..60);
                 tell("network cuts", format!("for {time:.0?}"));
                 machine.lab.server().cut_loopback()?;
                 machine.field.pause(time);
                 machine.lab.server().mend_loopback()
             }
             Self::FillDisk => {
-                let (time, left) = (seconds(rng, 2, 40), 4096 * rng.u64(0..200));
+                let (time, left) = (seconds(rng, 2..40), 4096 * rng.u64(0..200));
                 tell("full disks", format!("{left} bytes left for {time:.0?}"));
                 machine.disk.fill(left)?;
                 machine.field.pause(time);
@@ -88,9 +88,5 @@ impl Gust {
 
 /// Draws how long something is frozen: mostly for moments, now and then for minutes.
 pub(super) fn frozen(rng: &mut Rng) -> Duration {
-    if rng.u8(..4) == 0 { seconds(rng, 60, 150) } else { seconds(rng, 1, 20) }
-}
-
-pub(super) fn seconds(rng: &mut Rng, least: u64, most: u64) -> Duration {
-    Duration::from_millis(rng.u64(least * 1000..most * 1000))
+    if rng.u8(..4) == 0 { seconds(rng, 60..150) } else { seconds(rng, 1..20) }
 }

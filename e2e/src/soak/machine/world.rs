@@ -19,7 +19,7 @@ use super::{
     Machine, PLAYERS,
     game::{Game, Ledger, Luanti, Open, Source},
     plan::{Blow, Copied, Moment, Plan, Victim},
-    weather::seconds,
+    seconds,
 };
 
 /// Its timers, in seconds: for the first player, after the last one, to warn, at most.
@@ -357,7 +357,7 @@ impl<'a> World<'a> {
         };
         let before = self.status()?["generation"].as_u64().context("no generation")?;
         let after = Duration::from_millis(self.rng.u64(..900));
-        let frozen = (self.rng.u8(..3) == 0).then(|| seconds(&mut self.rng, 1, 20));
+        let frozen = (self.rng.u8(..3) == 0).then(|| seconds(&mut self.rng, 1..20));
         let blow = self.rng.bool().then_some(Blow {
             victim: Victim::Watchdog,
             moment: Moment::Waking,
