@@ -65,9 +65,9 @@ fn a_new_world_is_claimed_or_can_be_claimed_later() {
 /// What it would print or log finds no room either.
 #[test]
 fn a_world_on_a_full_disk_goes_on_and_is_archived_when_there_is_room() -> Result<()> {
-    // Luanti breaks down by itself when its disk is full.
+    // Luanti breaks down by itself when its disk is full. Here every server hears its stop signal.
     let (lab, disk, games) = (Lab::new("full", 0)?, disk::Disk::mount()?, tempfile::tempdir()?);
-    ledger::write_entry(games.path())?;
+    ledger::write_entry(games.path(), 0)?;
     let mut dormouse = Dormouse::prepare(lab.server())?;
     dormouse.data = disk.at().join("data");
     dormouse.arguments = vec!["--games".into(), games.path().display().to_string()];

@@ -110,7 +110,7 @@ fn entry() -> Result<String> {
     let from = luanti.find("[[settings]]").context("Luanti has no settings")?;
     let to = luanti.find("[process]").context("Luanti has no scripts")?;
     let settings = format!("{}[process]", &luanti[from..to]);
-    Ok(ledger::entry().replace("30100", LUANTIS_PORT).replace("[process]", &settings))
+    Ok(ledger::entry(ledger::DEAF_PERCENT).replace("30100", LUANTIS_PORT).replace("[process]", &settings))
 }
 
 impl Ground<'_> {

@@ -2,7 +2,8 @@
 //! anything was lost can be told exactly, which no other game lets anybody do. It stands in for a game where one of hundreds
 //! of rounds must be cheap; it is no fake of Dormouse's parts, which are all real.
 //!
-//! A player sends `+WORLD.ID` until `=WORLD.ID` comes back: another world may have the port by then, and has to be silent. The server stops by SIGINT, one time in twelve by SIGKILL alone.
+//! A player sends `+WORLD.ID` until `=WORLD.ID` comes back: another world may have the port by then, and has to be silent. The
+//! server stops by SIGINT; one that is deaf, by SIGKILL alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,8 +38,11 @@ const DEPOSIT_EVERY: Duration = Duration::from_millis(250);
 /// The largest ledger that is read, in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
+/// How many in a hundred of a soak's servers are deaf to their stop signal.
+pub const DEAF_PERCENT: u32 = 8;
+
 /// Starts the server, in place of Luanti's. It needs nothing but Python.
-pub const START: &str = r#"
+const START: &str = r#"
 exec python3 -c '
 import os, random, signal, socket
 world = os.path.join(os.environ["WORLD"], "world")
@@ -52,7 +56,7 @@ with open(path, "rb") as before:
 size = text.rfind(b"\n") + 1
 os.ftruncate(book, size)
 known = set(text[:size].split())
-deaf = random.randrange(12) == 0
+deaf = random.randrange(100) < DEAF_PERCENT
 def say(*words):
     try:
         print(*words, flush=True)
@@ -99,13 +103,14 @@ os._exit(0)  # What could not be printed is no reason to end otherwise.
 "#;
 
 /// What comes before it: something beside the ledger, so that an archive takes its time.
-pub const BOOTSTRAP: &str = r#"
+const BOOTSTRAP: &str = r#"
 mkdir -p world
 [ -e world/ballast ] || { head -c 3000000 /dev/urandom >world/ballast.new; mv world/ballast.new world/ballast; }
 "#;
 
-/// Returns its catalogue entry.
-pub fn entry() -> String {
+/// Returns its catalogue entry. So many in a hundred of its servers are deaf to their stop signal.
+pub fn entry(deaf_percent: u32) -> String {
+    let start = START.replace("DEAF_PERCENT", &deaf_percent.to_string());
     format!(
         r#"
 name = "Ledger"
@@ -142,7 +147,7 @@ start = """{}"""
 stop = """kill -s INT "$GAME_PID" """
 healthcheck = """grep -qhE "$(printf ':%04X 0+:0000 07' "$PORT")" /proc/net/udp /proc/net/udp6"""
 "#,
-        START.replace('\\', "\\\\").replace('"', "\\\"")
+        start.replace('\\', "\\\\").replace('"', "\\\"")
     )
 }
 
@@ -330,9 +335,9 @@ fn lines(ledger: impl Read) -> Result<Vec<String>> {
     Ok(whole.lines().map(str::to_owned).collect())
 }
 
-/// Writes the game's catalogue entry into a directory.
-pub fn write_entry(dir: &Path) -> Result<()> {
-    fs::write(dir.join(format!("{GAME}.toml")), entry()).context("writing the ledger's entry")
+/// Writes its [entry] into a directory.
+pub fn write_entry(dir: &Path, deaf_percent: u32) -> Result<()> {
+    fs::write(dir.join(format!("{GAME}.toml")), entry(deaf_percent)).context("writing the ledger's entry")
 }
 
 #[cfg(test)]
@@ -364,7 +369,7 @@ mod tests {
     #[test]
     fn its_entry_is_one_of_the_catalogue() {
         let dir = tempfile::tempdir().unwrap();
-        write_entry(dir.path()).unwrap();
+        write_entry(dir.path(), DEAF_PERCENT).unwrap();
         let entry = games::Catalogue::read_file(&dir.path().join("ledger.toml")).unwrap();
         assert!(entry.entrypoint().unwrap().contains("exec python3"));
     }

@@ -88,7 +88,7 @@ impl<'a> Machine<'a> {
         let scratch = tempfile::tempdir()?;
         let path = |name: &str| scratch.path().join(name);
         fs::create_dir(path("games"))?;
-        ledger::write_entry(&path("games"))?;
+        ledger::write_entry(&path("games"), ledger::DEAF_PERCENT)?;
         let (clocks, disk) = (Clocks::make(scratch.path())?, Disk::mount()?);
         clocks.set(weather::CLOCK, 0)?;
         let mut dormouse = Dormouse::prepare(lab.server())?;
