@@ -391,7 +391,7 @@ fn archives_are_made_put_back_and_brought_in_from_discord() -> Result<()> {
         cloud.wait("valhalla", "archived while awake", SOON, |world| {
             world["state"] == "awake" && world["archives"] == 1
         })?;
-        let link = link_in(&cloud.on(BOB, "export", "valhalla")?)?;
+        let link = cloud.on(BOB, "export", "valhalla")?.link()?;
         let zip = cloud.download(&link)?;
         ensure!(zip.starts_with(b"PK"), "the link of an awake world gives something else");
         let stopped = cloud.on(BOB, "stop", "valhalla")?;
@@ -422,21 +422,13 @@ fn archives_are_made_put_back_and_brought_in_from_discord() -> Result<()> {
 fn bring_in(cloud: &Cloud, world: &str, zip: &[u8]) -> Result<()> {
     let inbox = cloud.on(ANN, "import", world)?;
     ensure!(inbox.is_whispered(), "everybody was given the link");
-    let text = inbox.text();
-    let url = text.split('\'').nth(1).with_context(|| format!("no link: {text}"))?;
-    let id = text.split("upload:").nth(1).and_then(|rest| rest.split('`').next()).context("no id")?;
-    let early = cloud.people.command(ANN, "world import", &[("name", world), ("upload", id)])?;
+    let (url, id) = (inbox.link()?, inbox.upload()?);
+    let options = [("name", world), ("upload", id.as_str())];
+    let early = cloud.people.command(ANN, "world import", &options)?;
     ensure!(early.text().contains("Nothing was uploaded"), "it said: {}", early.text());
     ureq::put(url).send(zip)?;
-    let begun = cloud.people.command(ANN, "world import", &[("name", world), ("upload", id)])?;
+    let begun = cloud.people.command(ANN, "world import", &options)?;
     ends(cloud, world, &begun, "replaced by what was uploaded: a world found by").map(drop)
-}
-
-/// Returns the link that an answer holds.
-fn link_in(answered: &Answered) -> Result<String> {
-    let text = answered.text();
-    let begin = text.find("http://").with_context(|| format!("no link: {text}"))?;
-    Ok(text[begin..].split(['`', '\n', ' ', '>', ')']).next().unwrap_or_default().to_owned())
 }
 
 /// Has a player join the game of `task`.
@@ -494,7 +486,7 @@ fn can_be_had(cloud: &Cloud, asleep: &Value) -> Result<()> {
     let by_button = cloud.people.press(BOB, &format!("v1/export/{name}"))?;
     for answered in [cloud.on(BOB, "export", name)?, by_button] {
         ensure!(answered.is_whispered(), "everybody was given the link: {}", answered.text());
-        let archive = cloud.download(&link_in(&answered)?)?;
+        let archive = cloud.download(&answered.link()?)?;
         ensure!(sha256(&archive) == asleep["archive"]["sha256"], "the link gives something else");
     }
     cloud.story("both links download the archive");

@@ -244,14 +244,27 @@ impl Cloud {
     pub fn download(&self, link: &str) -> Result<Vec<u8>> {
         let begun = Instant::now();
         loop {
-            let mut answer = account::agent(REQUEST_LIMIT).get(link).call()?;
-            if !answer.headers().contains_key("retry-after") {
-                ensure!(answer.status() == 200, "the link leads to {}", answer.status());
-                return Ok(answer.body_mut().read_to_vec()?);
+            match self.follow(link)? {
+                Followed::Archive(archive) => return Ok(archive),
+                Followed::NotYet => {}
+                Followed::Elsewhere(status, said) => bail!("the link leads to {status}: {said}"),
             }
             ensure!(begun.elapsed() < Duration::from_secs(60), "it is still being made");
             thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Follows a link that downloads a world.
+    pub fn follow(&self, link: &str) -> Result<Followed> {
+        let mut answer = account::agent(REQUEST_LIMIT).get(link).call()?;
+        if answer.headers().contains_key("retry-after") {
+            return Ok(Followed::NotYet);
+        }
+        let (status, body) = (answer.status().as_u16(), answer.body_mut().read_to_vec()?);
+        Ok(match status {
+            200 => Followed::Archive(body),
+            _ => Followed::Elsewhere(status, String::from_utf8_lossy(&body).into_owned()),
+        })
     }
 
     /// Returns the world as the API shows it.
@@ -447,6 +460,17 @@ impl Drop for Cloud {
         self.interactions.kill();
         drop((self.poller.take(), self.sweep.take()));
     }
+}
+
+/// What a link that downloads a world leads to.
+#[derive(Debug)]
+pub enum Followed {
+    /// The archive.
+    Archive(Vec<u8>),
+    /// It is still being made.
+    NotYet,
+    /// Something else: its HTTP status, and what it said.
+    Elsewhere(u16, String),
 }
 
 /// One of the two functions, each of which has a role of its own.

@@ -55,6 +55,20 @@ impl Answered {
         read(&self.body["data"])
     }
 
+    /// Returns the link that it holds.
+    pub fn link(&self) -> Result<String> {
+        let text = self.text();
+        let begin = text.find("http://").with_context(|| format!("no link: {text}"))?;
+        Ok(text[begin..].split(['`', '\'', '\n', ' ', '>', ')']).next().unwrap_or_default().to_owned())
+    }
+
+    /// Returns what an upload that it has a link for is called.
+    pub fn upload(&self) -> Result<String> {
+        let text = self.text();
+        let id = text.split("upload:").nth(1).and_then(|rest| rest.split('`').next());
+        id.map(str::to_owned).with_context(|| format!("no upload: {text}"))
+    }
+
     /// Tells whether only the one who asked sees it.
     pub fn is_whispered(&self) -> bool {
         self.body["data"]["flags"] == 64

@@ -25,6 +25,8 @@ use crate::{
 
 mod life;
 
+mod chores;
+
 mod rest;
 
 mod harm;

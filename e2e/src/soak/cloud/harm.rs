@@ -6,7 +6,8 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -15,6 +16,12 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{Ground, happens, seconds, weather::go_wrong};
 use crate::cloud::fargate::{Task, Which};
+
+/// How long a task that does something with a world that sleeps mostly takes.
+const FIRST_MOMENTS: Duration = Duration::from_millis(1200);
+
+/// How long is waited for one.
+const COMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A world, as far as whoever harms it has to know, and what was done to it.
 #[derive(Debug, Default)]
@@ -67,6 +74,23 @@ impl<'a> Harm<'a> {
     pub(super) fn strike_on(&mut self, over: &AtomicBool) {
         let (ground, case) = (self.ground, self.case.clone());
         go_wrong(ground, &mut self.chance, over, 2..24, |chance| strike(ground, &case, chance, over));
+    }
+}
+
+/// Does harm once, in the first moments of the task that comes next.
+pub(super) fn strike_soon(ground: &Ground<'_>, case: &Case, chance: &mut Rng) {
+    let Some(_bad) = ground.weather.bad() else { return };
+    let (id, _) = case.world();
+    let begun = Instant::now();
+    while !ground.cloud.fargate.running().iter().any(|task| task.world() == id) {
+        if begun.elapsed() > COMES_WITHIN || ground.weather.is_calm_wanted() {
+            return;
+        }
+        thread::sleep(FIRST_MOMENTS / 40);
+    }
+    thread::sleep(FIRST_MOMENTS.mul_f32(chance.f32()));
+    if let Err(error) = strike(ground, case, chance, &AtomicBool::new(false)) {
+        ground.story(&format!("no fault: {error:#}"));
     }
 }
 

@@ -14,20 +14,20 @@ use serde_json::Value;
 use super::{Ground, LOOK_EVERY, happens, harm::Case, pick, seconds, weather::Calm};
 use crate::{
     cloud::people::{ANN, Answered, BOB, Friend},
-    soak::ledger::{self, Book, Player},
+    soak::ledger::{Book, Player},
 };
 
 /// The game that stands in the catalogue; the image has the ledger in its place.
 const GAME: &str = "luanti";
 
 /// How long something may take while everything goes wrong, before there has to be calm.
-const PATIENCE: Duration = Duration::from_secs(75);
+pub(super) const PATIENCE: Duration = Duration::from_secs(75);
 
 /// Within which time everything has to come right once it is calm.
 const CALM_LIMIT: Duration = Duration::from_secs(6 * 60);
 
 /// How often a world is woken before somebody has to wonder.
-const MOST_TRIES: u32 = 12;
+pub(super) const MOST_TRIES: u32 = 12;
 
 /// How long players may wait for an acknowledgement: games stand still for 20 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
@@ -52,6 +52,8 @@ pub(super) struct Life<'a> {
     pub(super) restored: Option<String>,
     /// What was promised when an archive was asked for that is made while the world is awake.
     pub(super) wished: Vec<String>,
+    /// What was downloaded last, of this world or of one before it: the archive, and the ledger in it.
+    pub(super) download: Option<(Vec<u8>, Vec<String>)>,
 }
 
 /// A world that people can play on.
@@ -76,13 +78,14 @@ impl<'a> Life<'a> {
             archives: BTreeMap::new(),
             restored: None,
             wished: Vec::new(),
+            download: None,
         };
         life.make()?;
         Ok(life)
     }
 
     /// Makes a new world in the place of the last.
-    fn make(&mut self) -> Result<()> {
+    pub(super) fn make(&mut self) -> Result<()> {
         self.worlds += 1;
         self.name = format!("{}{}", ["asgard", "midgard", "utgard"][self.n % 3], self.worlds);
         let sleep_after = format!("{}s", self.chance.u32(8..13));
@@ -209,6 +212,7 @@ impl<'a> Life<'a> {
         let (begun, time) = (Instant::now(), seconds(&mut self.chance, 3..longest));
         let before = self.book.promises().len();
         let mut backup_at = happens(&mut self.chance, 25).then(|| time / 3);
+        let mut export_at = happens(&mut self.chance, 12).then(|| time / 2);
         while begun.elapsed() < time && !self.ground.is_over() {
             if backup_at.is_some_and(|at| begun.elapsed() >= at) {
                 backup_at = None;
@@ -216,6 +220,10 @@ impl<'a> Life<'a> {
                 if self.ground.cloud.on(BOB, "backup", &self.name).is_ok() {
                     self.ground.count("archives that were asked for while awake");
                 }
+            }
+            if export_at.is_some_and(|at| begun.elapsed() >= at) {
+                export_at = None;
+                self.export()?;
             }
             let has_played = self.book.promises().len() > before;
             if !players.is_empty() && has_played && self.is_thrown_out(awake, begun)? {
@@ -279,113 +287,13 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Does now and then what people do with a world that sleeps.
-    fn between(&mut self) -> Result<()> {
-        match self.chance.u32(..100) {
-            0..12 => self.restore()?,
-            12..18 => self.replace()?,
-            18..30 => self.change_settings()?,
-            30..35 if self.ground.cloud.discord.remove_message(&format!("{} — ", self.name)) => {
-                self.ground.fault("cards that somebody removed", &self.name);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn change_settings(&mut self) -> Result<()> {
-        let storage = *pick(&mut self.chance, &["archive", "directory"]);
-        let sleep_after = self.chance.u32(8..13);
-        let (text, newest) = (format!("{sleep_after}s"), self.chance.u32(1..6).to_string());
-        let options = [
-            ("name", self.name.as_str()),
-            ("storage", storage),
-            ("sleep-after", text.as_str()),
-            ("keep-newest", newest.as_str()),
-        ];
-        let is_so = |world: &Value| {
-            world["storage"] == storage && world["timers"]["last_left_s"].as_u64() == Some(sleep_after.into())
-        };
-        self.ask_until("has other settings", is_so, |life| {
-            life.ground.cloud.people.command(ANN, "world settings", &options)
-        })?;
-        self.ground.count("changes of settings");
-        Ok(())
-    }
-
-    /// Has an older archive take the world's place.
-    fn restore(&mut self) -> Result<()> {
-        let Some(offered) = self.offered() else { return Ok(()) };
-        let known: Vec<_> = offered.into_iter().filter(|id| self.archives.contains_key(id)).collect();
-        if known.is_empty() {
-            return Ok(());
-        }
-        let archive = pick(&mut self.chance, &known).clone();
-        let before = self.world()?["generation"].as_u64().unwrap_or(0);
-        let options = [("name", self.name.as_str()), ("backup", archive.as_str())];
-        self.case.begin();
-        let is_begun = |world: &Value| world["generation"].as_u64().is_some_and(|now| now > before);
-        self.ask_until("is being restored", is_begun, |life| {
-            life.ground.cloud.people.command(ANN, "world restore", &options)
-        })?;
-        let asleep = self.come_to_rest()?;
-        self.ground.count("archives that were to be put back");
-        self.check_restored(&asleep, &archive)
-    }
-
-    /// Returns the archives that can be put back, the newest first.
-    fn offered(&self) -> Option<Vec<String>> {
-        self.ground.cloud.people.type_into(ANN, "world restore", &self.name, "backup", "").ok()
-    }
-
-    /// Deletes the world, which takes an archive of all that was played, and makes another.
-    fn replace(&mut self) -> Result<()> {
-        let world = self.archived()?;
-        if world["is_archived"] != true {
-            return Ok(());
-        }
-        let (name, id) = (self.name.clone(), self.id.clone());
-        // The second time it may be gone already.
-        self.ask(|life| match life.ground.cloud.delete(&name) {
-            Err(error) if !format!("{error:#}").contains("404") => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        })?;
-        self.ground.count("worlds that were deleted");
-        let files = self.ground.cloud.files(&id);
-        self.right("its files are removed", |_| Ok(!files.exists()))?;
-        let newest = world["archive"]["id"].as_str().and_then(|id| self.archives.get_key_value(id));
-        if let Some((archive, held)) = newest {
-            let file = self.ground.cloud.archive_file(&id, archive);
-            let kept = ledger::read_archive(&file).context("the last archive of a deleted world")?;
-            ensure!(kept == *held, "the last archive of a deleted world is another one");
-        }
-        self.make()
-    }
-
-    /// Has an archive made of a world that sleeps, unless there is one of all that was played.
-    fn archived(&mut self) -> Result<Value> {
-        let world = self.world()?;
-        if world["is_archived"] == true {
-            return Ok(world);
-        }
-        let before = world["generation"].as_u64().unwrap_or(0);
-        let is_begun = |world: &Value| world["generation"].as_u64().is_some_and(|now| now > before);
-        self.ask_until("is being archived", is_begun, |life| {
-            life.ground.cloud.on(BOB, "backup", &life.name)
-        })?;
-        let asleep = self.come_to_rest()?;
-        self.ground.count("archives that were asked for while asleep");
-        self.check(&asleep)?;
-        Ok(asleep)
-    }
-
     /// Presses a button until it is answered.
     pub(super) fn press(&self, command: &str, who: Friend) -> Result<Answered> {
         self.ask(|life| life.ground.cloud.on(who, command, &life.name))
     }
 
     /// Asks for something until it is so.
-    fn ask_until(
+    pub(super) fn ask_until(
         &self,
         what: &str,
         is_so: impl Fn(&Value) -> bool,
@@ -410,7 +318,7 @@ impl<'a> Life<'a> {
     }
 
     /// Asks until there is an answer.
-    fn ask<T>(&self, act: impl Fn(&Self) -> Result<T>) -> Result<T> {
+    pub(super) fn ask<T>(&self, act: impl Fn(&Self) -> Result<T>) -> Result<T> {
         let (begun, mut calm) = (Instant::now(), None);
         loop {
             match act(self) {
@@ -425,7 +333,7 @@ impl<'a> Life<'a> {
     }
 
     /// Asks for calm when it has taken long; an error when it was calm for long.
-    fn grow_impatient<'b>(&'b self, begun: Instant, calm: &mut Option<Calm<'b>>) -> Result<()> {
+    pub(super) fn grow_impatient<'b>(&'b self, begun: Instant, calm: &mut Option<Calm<'b>>) -> Result<()> {
         if calm.is_none() && begun.elapsed() > PATIENCE {
             *calm = Some(self.ground.weather.calm());
         }
@@ -473,7 +381,7 @@ impl<'a> Life<'a> {
     }
 
     /// Waits until the world sleeps and no task runs for it.
-    fn come_to_rest(&self) -> Result<Value> {
+    pub(super) fn come_to_rest(&self) -> Result<Value> {
         let begun = Instant::now();
         let is_idle =
             |life: &Self| !life.ground.cloud.fargate.running().iter().any(|task| task.world() == life.id);

@@ -131,6 +131,34 @@ impl Life<'_> {
         self.check_card()
     }
 
+    /// Checks a world in whose place an upload was put.
+    pub(super) fn check_imported(&mut self, asleep: &Value, held: &[String]) -> Result<()> {
+        self.ground.count("uploads that were taken");
+        let current = self.current(asleep)?.unwrap_or_default();
+        // Where it took more than one try, what was replaced last may have been the upload itself.
+        if let Err(error) = self.book.check(&current)
+            && current != held
+        {
+            self.found(&format!("what was replaced is in no archive: {error:#}\n{asleep:#}"));
+        }
+        let disk = ledger::read(&self.ground.cloud.files(&self.id))?;
+        if disk != held {
+            let (disk, held) = (disk.len(), held.len());
+            self.found(&format!("the files are not those of the upload: {disk} of {held} lines\n{asleep:#}"));
+        }
+        self.restored = None;
+        self.book.rewind(&disk);
+        self.check_card()
+    }
+
+    /// Checks a world whose place an upload did not take. One try before may have put it there all the same.
+    pub(super) fn check_not_imported(&mut self, asleep: &Value, held: &[String]) -> Result<()> {
+        if self.truth(asleep)? == held {
+            self.book.rewind(held);
+        }
+        self.check(asleep)
+    }
+
     fn put_back(&mut self, archive: &str, held: &[String]) {
         self.restored = Some(archive.to_owned());
         self.book.rewind(held);
