@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result};
 use nix::{
+    errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::statvfs::statvfs,
 };
@@ -11,6 +12,9 @@ use tempfile::TempDir;
 
 /// How much it holds, in bytes.
 const SIZE: u64 = 384 * 1024 * 1024;
+
+/// How often it is tried to fill it while others write.
+const MOST_TRIES: u32 = 100;
 
 /// A disk of memory, mounted until it is dropped.
 pub struct Disk(TempDir);
@@ -34,20 +38,26 @@ impl Disk {
 
     /// Leaves room for so many bytes more, and no more than that.
     pub fn fill(&self, left: u64) -> Result<()> {
-        let now = statvfs(self.at())?;
-        let used = (now.blocks() - now.blocks_free()) * now.fragment_size();
-        self.resize(used + left)
+        let mut tries = 0..MOST_TRIES;
+        loop {
+            let now = statvfs(self.at())?;
+            let used = (now.blocks() - now.blocks_free()) * now.fragment_size();
+            match self.resize(used + left) {
+                // Something has written meanwhile, and the disk cannot be smaller than what is on it.
+                Err(Errno::EINVAL) if tries.next().is_some() => {}
+                done => return done.context("filling the disk"),
+            }
+        }
     }
 
     /// Makes room again.
     pub fn empty(&self) -> Result<()> {
-        self.resize(SIZE)
+        self.resize(SIZE).context("emptying the disk")
     }
 
-    fn resize(&self, size: u64) -> Result<()> {
+    fn resize(&self, size: u64) -> Result<(), Errno> {
         let options = format!("size={size},mode=755");
         mount(None::<&str>, self.at(), None::<&str>, MsFlags::MS_REMOUNT, Some(options.as_str()))
-            .context("giving the disk another size")
     }
 }
 

@@ -58,11 +58,10 @@ impl Onlooker {
             worlds.entry(process.world.clone()).or_default().push(process);
         }
         for processes in worlds.into_values().filter(|processes| self.is_wrong(processes)) {
-            // A look takes its time. Who is still there after it was there while the others were seen.
-            let still = processes
-                .into_iter()
-                .filter(|p| process(data, p.pid.as_raw()).is_some_and(|now| now.begun == p.begun));
-            let still: Vec<_> = still.collect();
+            // A look takes its time. Who is still there after it was there while the others were seen, and may have been of
+            // another group until it led its own.
+            let again = |p: &Process| process(data, p.pid.as_raw()).filter(|now| now.begun == p.begun);
+            let still: Vec<_> = processes.iter().filter_map(again).collect();
             if self.is_wrong(&still) {
                 self.complaints.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{still:?}"));
             }

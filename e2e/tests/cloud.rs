@@ -35,7 +35,7 @@ const SOON: Duration = s(60);
 #[test]
 fn an_evening_goes_from_start_to_archive_and_everybody_is_told() -> Result<()> {
     play(&Plan::new("evening"), |cloud| {
-        let id = cloud.create("valhalla", ["10m", "8s"])?;
+        let id = cloud.create("valhalla", ["10m", "20s"])?;
         let started = cloud.on(BOB, "start", "valhalla")?;
         ensure!(started.text().contains("Waking `valhalla`"), "it said: {}", started.text());
         let awake = cloud.wait_for("valhalla", "awake", SOON)?;
@@ -63,7 +63,7 @@ fn an_evening_goes_from_start_to_archive_and_everybody_is_told() -> Result<()> {
 #[test]
 fn two_people_who_start_at_once_start_one_task() -> Result<()> {
     play(&Plan::new("double"), |cloud| {
-        let id = cloud.create("valhalla", ["5s", "10m"])?;
+        let id = cloud.create("valhalla", ["20s", "10m"])?;
         let (ann, bob) = thread::scope(|scope| {
             let ann = scope.spawn(|| cloud.on(ANN, "start", "valhalla"));
             let bob = cloud.on(BOB, "start", "valhalla");

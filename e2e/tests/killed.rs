@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use e2e::{
-    clients::LuantiClient,
+    clients::{LuantiClient, surely},
     dormouse::{Dormouse, finish, players},
     netns::Lab,
     onlooker::{Onlooker, Process, processes},
@@ -47,7 +47,10 @@ const LANES: usize = 5;
 const REST_LIMIT: Duration = s(180);
 
 /// How long the end of a game by SIGKILL may go unnoticed.
-const NOTICE_LIMIT: Duration = s(5);
+const NOTICE_LIMIT: Duration = s(15);
+
+/// How often a script may end by itself just when it was to be killed.
+const MOST_MISSES: u32 = 10;
 
 /// How long anything else may take that is a matter of moments.
 const SOON: Duration = s(20);
@@ -458,9 +461,15 @@ impl<'a, 'lab> Round<'a, 'lab> {
         if case.victim.has_control() {
             self.dormouse.kill_control()?;
         }
-        let victims = find(self).or_else(|error| if is_coming { Err(error) } else { Ok(Vec::new()) })?;
-        // One that has just ended by itself is as good as killed.
-        let hit = victims.iter().filter(|victim| kill(**victim, Signal::SIGKILL).is_ok()).count();
+        let mut hit = 0;
+        for _ in 0..MOST_MISSES {
+            let victims = find(self).or_else(|error| if is_coming { Err(error) } else { Ok(Vec::new()) })?;
+            hit += victims.iter().filter(|victim| is_killed(**victim)).count();
+            // A script that has just ended was none yet: its game comes.
+            if hit > 0 || victims.is_empty() || !is_coming {
+                break;
+            }
+        }
         Ok(hit + usize::from(case.victim.has_control()))
     }
 
@@ -605,14 +614,25 @@ fn id(dormouse: &Dormouse<'_>) -> Result<String> {
     Ok(dormouse.world(WORLD)?["id"].as_str().context("a world without id")?.to_owned())
 }
 
+/// Kills the process, and tells whether it was there to be killed: one that stands still cannot end by itself meanwhile.
+fn is_killed(pid: Pid) -> bool {
+    let stands_still = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let state = status.lines().find_map(|line| line.strip_prefix("State:\t"))?;
+        matches!(state.chars().next(), Some('T' | 'Z' | 'X')).then(|| state.starts_with('T'))
+    };
+    kill(pid, Signal::SIGSTOP).is_ok()
+        && poll("the victim to stand still", s(5), stands_still).is_ok_and(|stands| stands)
+        && kill(pid, Signal::SIGKILL).is_ok()
+}
+
 /// Lets a player join the world, and returns when the player is seen and has walked about: there is something to lose.
 fn join(lab: &Lab, dormouse: &Dormouse<'_>, world: &str) -> Result<LuantiClient> {
     let port = dormouse.world(world)?["address"].as_str().and_then(|a| a.rsplit_once(':')?.1.parse().ok());
     let address = IpAddr::from(lab.server().address);
-    let player = LuantiClient::join(Some(lab.client(0)), address, port.context("no port")?, PLAYER)?;
-    poll("the player to join", s(60), || {
-        dormouse.game_log(world).is_ok_and(|log| LuantiClient::joined(PLAYER, &log)).then_some(())
-    })?;
+    let port = port.context("no port")?;
+    let joined = || Ok(LuantiClient::joined(PLAYER, &dormouse.game_log(world)?));
+    let player = surely(|| LuantiClient::join(Some(lab.client(0)), address, port, PLAYER), joined)?;
     dormouse.wait_for_players(world, 1, s(60))?;
     player.act(s(1))?;
     Ok(player)

@@ -62,14 +62,14 @@ fn players_who_come_and_go_are_counted_and_the_world_sleeps_after_the_last_one()
 fn a_player_who_comes_back_before_the_stop_keeps_the_world_awake() -> Result<()> {
     let lab = Lab::new("comeback", 1)?;
     let dormouse = Dormouse::up(lab.server())?;
-    dormouse.create("valhalla", "luanti", [15, 600, 10, 3600])?;
+    dormouse.create("valhalla", "luanti", [50, 600, 45, 3600])?;
     dormouse.ok(&["world", "start", "valhalla", "--wait"])?;
     let (address, port) = dormouse.address("valhalla")?;
-    dormouse.wait("valhalla", "warned", s(30), |world| {
-        world["stops_in_s"].as_u64().is_some_and(|left| left <= 6)
+    dormouse.wait("valhalla", "warned", s(60), |world| {
+        world["stops_in_s"].as_u64().is_some_and(|left| left <= 35)
     })?;
     let _ann = LuantiClient::join(Some(lab.client(0)), address, port, "ann")?;
-    dormouse.stays("valhalla", "awake although its time was nearly over", s(30), |world| {
+    dormouse.stays("valhalla", "awake although its time was nearly over", s(50), |world| {
         world["state"] == "awake"
     })?;
     dormouse.wait_for_players("valhalla", 1, s(30)).map(drop)
@@ -86,7 +86,8 @@ fn without_the_right_to_see_packets_a_player_still_keeps_the_world_awake() -> Re
     dormouse.ok(&["world", "start", "valhalla", "--wait"])?;
     let (address, port) = dormouse.address("valhalla")?;
     dormouse.wait_for_players("valhalla", 0, s(45))?;
-    let mut ann = LuantiClient::join(Some(lab.client(0)), address, port, "ann")?;
+    let joined = || Ok(LuantiClient::joined("ann", &dormouse.game_log("valhalla")?));
+    let mut ann = surely(|| LuantiClient::join(Some(lab.client(0)), address, port, "ann"), joined)?;
     println!(
         "somebody seen after {:.1?} by the datagram rate",
         dormouse.wait_for_players("valhalla", 1, s(30))?

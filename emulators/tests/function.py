@@ -18,7 +18,7 @@ def call(method, path, body=None):
 
 
 def late(path):
-    time.sleep(0.1)
+    time.sleep(1)
     with open(path, "w"):
         pass
 

@@ -10,7 +10,7 @@ use emulators::{Moto, Options, When};
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_client_token_gives_one_task_also_after_it_stopped_until_it_is_forgotten() -> Result<()> {
@@ -29,7 +29,7 @@ fn a_client_token_gives_one_task_also_after_it_stopped_until_it_is_forgotten() -
 
 #[test]
 fn a_task_goes_up_and_down_through_every_state() -> Result<()> {
-    let account = Account::new(&Options { stage: Some(Duration::from_millis(100)), ..Options::default() })?;
+    let account = Account::new(&Options { stage: Some(Duration::from_millis(700)), ..Options::default() })?;
     let task = account.run("t")?;
     let mut seen = account.states_until(&task, "RUNNING")?;
     account.ecs("StopTask", &json!({"cluster": "c", "task": task, "reason": "bedtime"}))?;

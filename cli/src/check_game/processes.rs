@@ -186,8 +186,9 @@ mod tests {
         assert!(!is_below(own, dir.path()));
         let _held = fs::File::create(dir.path().join("held")).unwrap();
         let found = below(dir.path(), &[]);
-        assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), [own]);
-        assert_eq!(below(dir.path(), &[own]), []);
+        // Another test may be about to start a program, which holds what this one does until then.
+        assert!(found.iter().any(|process| process.pid == own), "{found:?}");
+        assert!(below(dir.path(), &[own]).iter().all(|process| process.pid != own));
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         assert!(bound(&found).contains(&(socket.local_addr().unwrap().port(), Protocol::Udp)));
     }

@@ -15,8 +15,9 @@ use super::{
     validate::{self, To},
 };
 
-/// How long Discord waits for an answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// How late an answer may be here. Discord waits for 3 s, which `cargo xtask bench front-door` measures; programs that are
+/// made to be debugged, a handful of clouds at once on two processors, take longer now and then.
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 /// How long a test waits, to tell how late an answer was.
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
@@ -153,7 +154,7 @@ impl People {
         let text = answer.body_mut().read_to_string()?;
         let took = begun.elapsed();
         ensure!(answer.status() == 200, "{}: {text}", answer.status());
-        ensure!(took < ANSWER_LIMIT, "Discord waits for 3 s, and this took {took:.1?}");
+        ensure!(took < ANSWER_LIMIT, "it took {took:.1?} to answer");
         let body: Value = serde_json::from_str(&text)?;
         let to = match kind {
             3 => To::Button,

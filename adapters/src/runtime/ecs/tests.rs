@@ -306,7 +306,7 @@ async fn a_task_that_stops_between_two_calls_is_there_until_it_is_gone() {
     let bench = Bench::new("between").await;
     let task = bench.runtime.launch(&order("w1", 1)).await.unwrap();
     bench.is_running(&task).await;
-    bench.moto.set_stage(Duration::from_millis(200)).unwrap();
+    bench.moto.set_stage(Duration::from_secs(2)).unwrap();
     bench.runtime.end(&task, Force::Gentle).await.unwrap();
     assert_eq!(bench.runtime.observe(&task).await, Ok(Seen::There), "it saves");
     assert_eq!(of(&bench.runtime, "w1").await, [(task.clone(), 1)]);

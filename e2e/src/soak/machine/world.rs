@@ -146,8 +146,10 @@ impl<'a> World<'a> {
         })?;
         let asleep = self.rest(before + 1)?;
         let is_calm = gusts == self.machine.gusts.load(Ordering::SeqCst) && gusts.is_multiple_of(2);
-        let outcome = self.check(&asleep, before + 1)?;
-        if is_calm && plan.blows.is_empty() && !self.is_deaf() {
+        // Who pressed as well may have woken it once more.
+        let generation = asleep["generation"].as_u64().context("no generation")?;
+        let outcome = self.check(&asleep, generation)?;
+        if is_calm && plan.blows.is_empty() && !self.is_deaf(generation) {
             ensure!(
                 outcome.starts_with("saved and archived"),
                 "with nothing in its way it ended otherwise: {asleep:#}"
@@ -438,9 +440,9 @@ impl<'a> World<'a> {
         self.machine.ask(&["world", "status", &self.name])
     }
 
-    /// Tells whether its last game would not hear its stop signal.
-    fn is_deaf(&self) -> bool {
-        self.machine.dormouse.game_log(&self.name).is_ok_and(|log| log.contains("lines, deaf"))
+    /// Tells whether the game of a launch would not hear its stop signal.
+    fn is_deaf(&self, generation: u64) -> bool {
+        fs::read_to_string(self.log(generation)).is_ok_and(|log| log.contains("lines, deaf"))
     }
 
     /// Returns where the game prints in a launch.
