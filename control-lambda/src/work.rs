@@ -26,7 +26,7 @@ const BATCH_LIMIT: Duration = Duration::from_secs(180);
 /// How many worlds are looked at at once: as many as SQS gives messages at a time. A look mostly waits for AWS.
 const AT_ONCE: usize = 10;
 
-/// How long a sweep may take. What it does not come to is for the next one.
+/// How long a sweep may take. What it does not come to is for the next one, but for what is overdue.
 const SWEEP_LIMIT: Duration = Duration::from_secs(240);
 
 /// What woke the worker.
@@ -156,7 +156,11 @@ async fn look(world: &WorldId, driver: &Driver, deadline: tokio::time::Instant) 
                 true
             }
             Ok(Err(error)) => again(&error.to_string()),
-            Err(_) => again("it took too long"),
+            // An archive may be too large to be read in that time, each time.
+            Err(_) => match driver.overdue(world, Timestamp::now()).await {
+                Ok(()) => again("it took too long"),
+                Err(error) => again(&format!("it took too long, and then: {error}")),
+            },
         }
     }
     .instrument(span.clone())
@@ -182,27 +186,39 @@ fn again(why: &str) -> bool {
 }
 
 async fn sweep(driver: &Driver) {
-    let begun = Instant::now();
-    match tokio::time::timeout(SWEEP_LIMIT, driver.sweep(Timestamp::now())).await {
-        Ok(Ok(failed)) => {
-            for (world, error) in &failed {
-                count(Figure::LookFailed);
-                let span = span_of(world);
-                name_launch(&span, world, driver).await;
-                span.in_scope(|| tracing::warn!(why = %error, "the sweep failed for a world"));
-            }
-            tracing::info!(failed = failed.len(), "swept");
-        }
-        Ok(Err(Unavailable(why))) => {
-            count(Figure::LookFailed);
-            tracing::error!(why, "the sweep failed");
-        }
-        Err(_) => {
-            count(Figure::LookFailed);
-            tracing::error!("the sweep took too long; the next one goes on");
-        }
+    let (begun, deadline) = (Instant::now(), tokio::time::Instant::now() + SWEEP_LIMIT);
+    if let Err(why) = try_sweep(driver, deadline).await {
+        count(Figure::LookFailed);
+        tracing::error!(why, "the sweep failed");
     }
     count(Figure::SweepMs(begun.elapsed().as_secs_f64() * 1000.0));
+}
+
+/// Ends what no world knows and looks at what is not settled, each whatever came of the other.
+async fn try_sweep(driver: &Driver, deadline: tokio::time::Instant) -> Result<(), String> {
+    let orphans = in_time(deadline, driver.end_orphans()).await;
+    for (world, error) in orphans.iter().flatten() {
+        count(Figure::LookFailed);
+        let span = span_of(world);
+        name_launch(&span, world, driver).await;
+        span.in_scope(|| tracing::warn!(why = %error, "a task that no world knows could not be ended"));
+    }
+    let unsettled: BTreeSet<_> = in_time(deadline, driver.store.unsettled()).await?.into_iter().collect();
+    let all = unsettled.len();
+    let done = look_at_all(unsettled, driver, deadline).await.len();
+    tracing::info!(failed = all - done, "swept");
+    orphans.map(drop)
+}
+
+async fn in_time<T>(
+    deadline: tokio::time::Instant,
+    work: impl Future<Output = Result<T, Unavailable>>,
+) -> Result<T, String> {
+    match tokio::time::timeout_at(deadline, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(Unavailable(why))) => Err(why),
+        Err(_) => Err("it took too long; the next sweep goes on".into()),
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +233,7 @@ mod tests {
         settings::Chosen,
         sim::Memory,
         vault::Care,
-        world::{Force, GameId, GuildId, Person, TaskId, WorldName},
+        world::{Force, GameId, GuildId, Person, State, TaskId, WorldName},
     };
     use std::{
         io,
@@ -319,6 +335,24 @@ mod tests {
         assert_eq!(launcher.asked.load(Ordering::Relaxed), 1);
     }
 
+    /// An archive may be so large that no look comes to its end.
+    #[tokio::test]
+    async fn what_takes_too_long_each_time_is_given_up_when_its_time_is_over() {
+        let (memory, launcher) = (Memory::default(), Arc::new(Launcher::waits_for(9)));
+        let driver = Driver { runtime: launcher, ..memory.driver([]) };
+        let (limit, now) = (Duration::from_millis(50), Timestamp::now());
+        start_at(&driver, "w-old", now - lifecycle::LAUNCH_LIMIT).await;
+        start_at(&driver, "w-older", now - lifecycle::LAUNCH_LIMIT).await;
+        let is_given_up = async |id: &str| {
+            let (world, _) = driver.store.load(&world(id)).await.unwrap();
+            matches!(world.state, State::Ending { .. })
+        };
+        assert_eq!(take_all(vec![message("w-old")], &driver, limit).await, ["w-old"]);
+        assert_eq!([is_given_up("w-old").await, is_given_up("w-older").await], [true, false]);
+        assert_eq!(try_sweep(&driver, tokio::time::Instant::now() + limit).await, Ok(()));
+        assert!(is_given_up("w-older").await);
+    }
+
     #[tokio::test]
     async fn more_worlds_than_are_looked_at_at_once_are_all_looked_at() {
         let memory = Memory::default();
@@ -347,7 +381,7 @@ mod tests {
         work(Wake::Sweep, &driver).await;
         drop(logging);
         let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let line = said.lines().find(|line| line.contains("the sweep failed for a world")).unwrap();
+        let line = said.lines().find(|line| line.contains("the look failed")).unwrap();
         let line: Value = serde_json::from_str(line).unwrap();
         assert_eq!(line["span"], json!({ "name": "look", "world": "w-1", "generation": 1 }));
     }
@@ -357,7 +391,11 @@ mod tests {
     }
 
     async fn start(driver: &Driver, id: &str) {
-        let (by, now) = (Person::parse("kaya").unwrap(), Timestamp::now());
+        start_at(driver, id, Timestamp::now()).await;
+    }
+
+    async fn start_at(driver: &Driver, id: &str, now: Timestamp) {
+        let by = Person::parse("kaya").unwrap();
         let new = NewWorld {
             id: world(id),
             guild: GuildId::parse("1").unwrap(),

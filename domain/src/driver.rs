@@ -202,14 +202,20 @@ impl Driver {
     pub async fn look(&self, id: &WorldId, now: Timestamp) -> Result<(), ApplyError> {
         let (world, _) = self.store.load(id).await?;
         let acted = self.perform(&world, now).await;
-        self.apply(id, &[Event::Tick], now).await?;
+        self.overdue(id, now).await?;
         acted
     }
 
-    /// Performs the effects of `world`. When what comes of one makes the world ask for something else, that is for the next
-    /// look, whose message is on its way.
+    /// Lets the clock alone have its say about a world of which a look could not be brought to its end.
+    pub async fn overdue(&self, id: &WorldId, now: Timestamp) -> Result<(), ApplyError> {
+        self.apply(id, &[Event::Tick], now).await.map(drop)
+    }
+
+    /// Performs the effects of `world`, each whatever came of the others: while the chat is out of reach archives are checked
+    /// all the same. An error is that of the first that failed. When what comes of one makes the world ask for something else,
+    /// that is for the next look, whose message is on its way.
     async fn perform(&self, world: &World, now: Timestamp) -> Result<(), ApplyError> {
-        let wanted = effects(world);
+        let (wanted, mut done) = (effects(world), Ok(()));
         let mut still = wanted.clone();
         for effect in &wanted {
             if !still.contains(effect) {
@@ -220,19 +226,20 @@ impl Driver {
                 Ok(None) => continue,
                 Err(why) => {
                     self.take_note_of_failure(world, effect, now).await?;
-                    return Err(why.into());
+                    done = done.and(Err(why.into()));
+                    continue;
                 }
             };
             match self.apply(&world.id, &[event], now).await {
                 Ok(applied) => still = effects(&applied.after),
-                Err(ApplyError::Refused(Refusal::StaleLaunch { .. })) => return Ok(()),
+                Err(ApplyError::Refused(Refusal::StaleLaunch { .. })) => return done,
                 Err(error) => return Err(error),
             }
             if still.iter().any(|effect| !wanted.contains(effect)) {
-                return Ok(());
+                break;
             }
         }
-        Ok(())
+        done
     }
 
     /// Notes what may have taken effect though it failed and would not be seen by looking again.
@@ -328,18 +335,26 @@ impl Driver {
     /// Ends every task that no world knows, and looks at every world that is not settled, some at a time. Goes on past a
     /// world that fails and returns what failed; an error only if tasks or worlds could not be listed.
     pub async fn sweep(&self, now: Timestamp) -> Result<Vec<(WorldId, ApplyError)>, Unavailable> {
-        let (mut failed, listed) = (Vec::new(), self.runtime.list().await);
-        for task in listed.iter().flatten() {
-            if let Err(error) = self.end_orphan(task).await {
-                failed.push((task.world.clone(), error.into()));
-            }
-        }
+        let (mut failed, orphans) = (Vec::new(), self.end_orphans().await);
         for some in self.store.unsettled().await?.chunks(SWEPT_AT_ONCE) {
             let looks = join_all(some.iter().map(|id| self.look(id, now))).await;
             let errors = some.iter().zip(looks).filter_map(|(id, looked)| Some((id.clone(), looked.err()?)));
             failed.extend(errors);
         }
-        listed.map(|_| failed)
+        failed.extend(orphans?);
+        Ok(failed)
+    }
+
+    /// Ends every task that no world knows. Goes on past one that fails and returns what failed; an error only if tasks could
+    /// not be listed.
+    pub async fn end_orphans(&self) -> Result<Vec<(WorldId, ApplyError)>, Unavailable> {
+        let mut failed = Vec::new();
+        for task in self.runtime.list().await? {
+            if let Err(error) = self.end_orphan(&task).await {
+                failed.push((task.world, error.into()));
+            }
+        }
+        Ok(failed)
     }
 
     async fn end_orphan(&self, task: &RunningTask) -> Result<(), Unavailable> {
@@ -421,7 +436,7 @@ impl Driver {
         let Some(known) = known else { return Ok(Download::Gone) };
         let archive = match known.of {
             LinkOf::Archive(archive) => archive,
-            LinkOf::Next => return Ok(Download::NotYet),
+            LinkOf::Next | LinkOf::AfterNext => return Ok(Download::NotYet),
             LinkOf::Nothing(why) => return Ok(Download::Nothing(why)),
         };
         let found = match self.archives.link(id, &archive, known.expires.min(now + DOWNLOAD_LIMIT)).await {

@@ -64,8 +64,9 @@ pub const READY_LIMIT: Duration = Duration::from_secs(30 * 60);
 pub const CAP_MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// How long a watchdog may take to say that its world's longest time is not over, though it seems to be. It counts that time
-/// by a clock that nobody sets; the control plane's may just have been set, and those of its machines differ.
-pub const SECOND_CHANCE: Duration = Duration::from_secs(5 * 60);
+/// by a clock that nobody sets; the control plane's may just have been set, and those of its machines differ. It is counted
+/// from when a look began, which may take four minutes.
+pub const SECOND_CHANCE: Duration = Duration::from_secs(10 * 60);
 
 /// What is known of the players before the watchdog has looked.
 const NOT_LOOKED: &str = "not looked yet";
@@ -87,6 +88,14 @@ const CLOCKS: Duration = Duration::from_secs(2 * 60);
 /// after a while, ECS without promising when (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>, which
 /// counts on up to five minutes).
 pub const SHOWN_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// How late a deadline is found to be over by a control plane that was away meanwhile, or could not reach its store: looks
+/// are a minute apart. What watchdogs had to say, nobody heard.
+const AWAY: Duration = Duration::from_secs(2 * 60);
+
+/// How long they then have to say it: several times as long as there is between two tries, counted from when a look began,
+/// which may take four minutes.
+pub const CATCH_UP: Duration = Duration::from_secs(7 * 60);
 
 /// How long the watchdog may take to take the order to stop.
 pub const HEED_LIMIT: Duration = Duration::from_secs(3 * 60);
@@ -199,8 +208,10 @@ pub fn step(world: &World, event: Event, now: Timestamp) -> Result<World, Refusa
         Event::CheckFailed { archive, .. } => Ok(check_failed(world, &archive, now)),
         Event::TaskGone { task, how, .. } => Ok(task_gone(world, task.as_ref(), &how, now)),
         Event::Unchanged { archive, .. } => Ok(unchanged(world, archive, now)),
-        Event::BackedUp { wish, archive, .. } => Ok(backed_up(world, wish, BackupStep::Uploaded(archive))),
-        Event::BackupFailed { wish, why, .. } => Ok(backed_up(world, wish, BackupStep::Failed(why))),
+        Event::BackedUp { wish, archive, .. } => {
+            Ok(backed_up(world, wish, BackupStep::Uploaded(archive), now))
+        }
+        Event::BackupFailed { wish, why, .. } => Ok(backed_up(world, wish, BackupStep::Failed(why), now)),
         Event::Filled { found, .. } => Ok(filled(world, found, now)),
         Event::FillFailed { why, .. } => Ok(fill_failed(world, why, now)),
         Event::Erased => Ok(erased(world, now)),
@@ -384,7 +395,7 @@ fn export(
     let mut next = match (&world.state, &of) {
         (State::Asleep, LinkOf::Next) => starting(world, asked.clone(), Some(Errand::Backup), asked.at),
         (_, LinkOf::Next) => wished(world, KeptWhy::Asked(asked.by.clone()), asked.at),
-        (_, LinkOf::Archive(_) | LinkOf::Nothing(_)) => world.clone(),
+        (_, LinkOf::AfterNext | LinkOf::Archive(_) | LinkOf::Nothing(_)) => world.clone(),
     };
     let link = ExportLink { id, of, asked, expires, downloads: 0 };
     next.vault = next.vault.linked(link, &world.name)?;
@@ -400,13 +411,15 @@ fn link_of(world: &World, archive: Option<ArchiveId>) -> Result<LinkOf, Refusal>
         };
     }
     match &world.state {
+        // That copy may be older than what is there now.
+        State::Awake { backup: Some(backup), .. } if backup.step.is_under_way() => Ok(LinkOf::AfterNext),
         State::Awake { .. } => Ok(LinkOf::Next),
         State::Stopping { launch, .. } if launch.errand.is_none() => Ok(LinkOf::Next),
         // What was played since the newest archive is archived first.
         State::Asleep if !world.is_archived() => Ok(LinkOf::Next),
-        State::Starting { launch, .. } | State::Stopping { launch, .. }
-            if launch.errand == Some(Errand::Backup) =>
-        {
+        // So it is by an errand, before anything takes its place.
+        State::Starting { launch, .. } if launch.errand.is_some() && !world.is_archived() => Ok(LinkOf::Next),
+        State::Stopping { step, .. } if *step != StopStep::Filling && !world.is_archived() => {
             Ok(LinkOf::Next)
         }
         State::Asleep
@@ -799,7 +812,7 @@ fn counted(world: &World, attendance: &Attendance, now: Timestamp) -> World {
 fn given_up(world: &World, now: Timestamp) -> World {
     match &world.state {
         State::Awake { backup: Some(backup), .. } if backup.step.is_under_way() && backup.deadline <= now => {
-            backed_up(world, backup.at, BackupStep::Failed("it took too long".into()))
+            backed_up(world, backup.at, BackupStep::Failed("it took too long".into()), now)
         }
         State::Awake { .. }
         | State::Starting { .. }
@@ -829,7 +842,7 @@ fn with_backup_due(world: &World, now: Timestamp) -> World {
 }
 
 /// Takes note of how far the archive is that was asked for at `wish` while the world is awake.
-fn backed_up(world: &World, wish: Timestamp, now_at: BackupStep) -> World {
+fn backed_up(world: &World, wish: Timestamp, now_at: BackupStep, now: Timestamp) -> World {
     let mut next = world.clone();
     let State::Awake { backup: Some(backup), .. } = &mut next.state else { return next };
     // A record keeps milliseconds.
@@ -846,9 +859,18 @@ fn backed_up(world: &World, wish: Timestamp, now_at: BackupStep) -> World {
         next.vault.litter(Litter::Archive(archive.id));
     }
     match now_at {
-        BackupStep::Failed(why) => World { vault: next.vault.without_next(&why), ..next },
+        BackupStep::Failed(why) => wished_again(&World { vault: next.vault.without_next(&why), ..next }, now),
         BackupStep::Wanted | BackupStep::Uploaded(_) | BackupStep::Done(_) => next,
     }
+}
+
+/// Returns the awake world, whose archive is made or given up, with the wish for another one if a link waits for that.
+fn wished_again(world: &World, now: Timestamp) -> World {
+    let Some(waits) = world.vault.links.iter().find(|link| link.of == LinkOf::AfterNext) else {
+        return world.clone();
+    };
+    let why = KeptWhy::Asked(waits.asked.by.clone());
+    wished(&World { vault: world.vault.clone().waiting(), ..world.clone() }, why, now)
 }
 
 /// Returns the time that people were told of, unless it has really changed: reports are seconds apart and on their way
@@ -950,14 +972,16 @@ fn archive_failed(world: &World, reason: String, now: Timestamp) -> World {
             launch,
             task,
             why,
-            step: StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..),
+            step: StopStep::Saved(_) | StopStep::Rejected(..),
             then,
             ..
         } => {
             let outcome = Outcome::NotArchived(why.clone(), reason);
             ending(world, launch, Some(task), outcome, then.clone(), now)
         }
-        State::Stopping { step: StopStep::Asked | StopStep::Saving | StopStep::Filling, .. }
+        // Its watchdog had no time to wait for the check, for which it is not needed.
+        State::Stopping { step: StopStep::Uploaded(..), .. }
+        | State::Stopping { step: StopStep::Asked | StopStep::Saving | StopStep::Filling, .. }
         | State::Starting { .. }
         | State::Awake { .. }
         | State::Ending { .. }
@@ -989,7 +1013,7 @@ fn checked(world: &World, archive: Archive, now: Timestamp) -> World {
         {
             let (id, why) = (archive.id.clone(), why.clone());
             let vault = world.vault.keeping(Kept { archive, at: now, why }, None);
-            with_backup_step(&World { vault, ..world.clone() }, BackupStep::Done(id))
+            wished_again(&with_backup_step(&World { vault, ..world.clone() }, BackupStep::Done(id)), now)
         }
         State::Stopping { .. }
         | State::Starting { .. }
@@ -1079,7 +1103,7 @@ fn check_failed(world: &World, archive: &Archive, now: Timestamp) -> World {
         State::Awake { backup: Some(Backup { at, step: BackupStep::Uploaded(claim), .. }), .. }
             if claim == archive =>
         {
-            backed_up(world, *at, BackupStep::Failed("it did not arrive whole".into()))
+            backed_up(world, *at, BackupStep::Failed("it did not arrive whole".into()), now)
         }
         State::Stopping { .. }
         | State::Starting { .. }
@@ -1095,8 +1119,11 @@ fn check_failed(world: &World, archive: &Archive, now: Timestamp) -> World {
 
 fn tick(world: &World, now: Timestamp) -> World {
     let world = &reined(world, now);
-    if world.deadline().is_none_or(|deadline| now < deadline) {
-        return world.clone();
+    let Some(deadline) = world.deadline().filter(|deadline| *deadline <= now) else { return world.clone() };
+    if now >= deadline + AWAY
+        && let Some(next) = unheard(world, now)
+    {
+        return next;
     }
     match &world.state {
         State::Starting { launch, step: StartStep::Launching, .. } => {
@@ -1126,12 +1153,16 @@ fn tick(world: &World, now: Timestamp) -> World {
             launch,
             task,
             why,
-            step: StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..),
+            step: step @ (StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..)),
             then,
             ..
         } => {
+            let mut next = world.clone();
+            if let StopStep::Uploaded(_, archive) = step {
+                next.vault.litter(Litter::Archive(archive.id.clone()));
+            }
             let outcome = Outcome::NotArchived(why.clone(), "the archive was not confirmed in time".into());
-            ending(world, launch, Some(task), outcome, then.clone(), now)
+            ending(&next, launch, Some(task), outcome, then.clone(), now)
         }
         State::Stopping { launch, task, step: StopStep::Filling, then, .. } => {
             let outcome = Outcome::Lost("its directory was not filled in time".into());
@@ -1146,6 +1177,27 @@ fn tick(world: &World, now: Timestamp) -> World {
         State::Deleted { .. } => World { vault: world.vault.keeping_only(None), ..world.clone() },
         State::Asleep => world.clone(),
     }
+}
+
+/// Returns the world with a moment more, where its deadline is about what somebody else does, who may have done it.
+fn unheard(world: &World, now: Timestamp) -> Option<World> {
+    let mut next = world.clone();
+    match &mut next.state {
+        State::Starting {
+            step: StartStep::Launched { .. } | StartStep::Filling { .. } | StartStep::Claimed { .. },
+            deadline,
+            ..
+        }
+        | State::Stopping { deadline, .. } => *deadline = now + CATCH_UP,
+        // The cap has a chance of its own.
+        State::Starting { step: StartStep::Launching, .. }
+        | State::Awake { .. }
+        | State::Ending { .. }
+        | State::Asleep
+        | State::Deleting { .. }
+        | State::Deleted { .. } => return None,
+    }
+    Some(next)
 }
 
 /// Returns the world with a deadline that is no further away than its state ever gives, where nothing else ends the state: one
@@ -1237,7 +1289,7 @@ fn without_backup(world: &World) -> World {
     {
         next.vault.litter(Litter::Archive(archive.id.clone()));
     }
-    next
+    World { vault: next.vault.waiting(), ..next }
 }
 
 /// Returns what a launch came to: that of an errand is told as the errand's.

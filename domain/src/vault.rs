@@ -68,6 +68,8 @@ pub enum LinkOf {
     Archive(ArchiveId),
     /// The archive that is being made.
     Next,
+    /// The one after the archive that is being made, which was begun before the link was asked for.
+    AfterNext,
     /// Nothing: the archive that was being made did not come to be; why.
     Nothing(String),
 }
@@ -257,6 +259,14 @@ impl Vault {
         next.litter.retain(|litter| *litter != Litter::Archive(id.clone()));
         next.links.retain(|link| link.expires > now);
         next.resolved(&id).pruned(needed)
+    }
+
+    /// Returns the vault with nothing being made: what is made next is for all links that wait.
+    pub(crate) fn waiting(mut self) -> Self {
+        for link in self.links.iter_mut().filter(|link| link.of == LinkOf::AfterNext) {
+            link.of = LinkOf::Next;
+        }
+        self
     }
 
     /// Returns the vault whose links to what is being made lead to this archive.

@@ -27,7 +27,7 @@ use domain::{
         spec::Args,
     },
     driver::{Applied, ApplyError, Download, Driver},
-    effect::Orders,
+    effect::{Effect, Orders, effects},
     event::{Event, Gone},
     game::{Game, Players, Port, Protocol, Ready, Save, Signal, Stop},
     idle::{TimerChoices, Timers},
@@ -150,6 +150,24 @@ async fn regression_what_was_told_though_it_failed_is_told_again_if_it_is_not_so
 }
 
 // Ports that fail, or say that they did.
+
+#[tokio::test]
+async fn what_cannot_be_told_holds_up_no_check() {
+    let (memory, driver) = outside("awake").await;
+    run_task(&memory, "t1", "w1", 1);
+    happen(&driver, "700 backup ann; 710 backedup 700 b1").await;
+    let (world, _) = driver.store.load(&id()).await.unwrap();
+    let Some(Effect::Check(_, archive)) =
+        effects(&world).into_iter().find(|effect| matches!(effect, Effect::Check(..)))
+    else {
+        panic!("{world:?}")
+    };
+    memory.lock().archives.insert(archive.id.to_string(), archive.clone());
+    memory.lock().chat_fault = Some(Fault::Before);
+    assert!(driver.look(&id(), at(720)).await.is_err(), "the chat is out of reach");
+    let (world, _) = driver.store.load(&id()).await.unwrap();
+    assert_eq!(world.vault.newest().map(|kept| &kept.archive), Some(&archive));
+}
 
 #[tokio::test]
 async fn a_start_that_was_saved_though_it_failed_is_found_by_the_next_start_and_by_the_sweep() {

@@ -330,8 +330,8 @@ fn regression_a_clock_that_is_set_ends_no_evening() {
         expect![[r#"
             300 seen 2: awake, 2 players, due 43590
             300 attended 4 2: awake, 2 players, due 43590
-            50000 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 50300
-            50010 seen 2: awake, players unknown: its watchdog is asked for how long it has been awake, due 50300
+            50000 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 50600
+            50010 seen 2: awake, players unknown: its watchdog is asked for how long it has been awake, due 50600
             50010 attended 5 2: awake, players unknown: not looked yet, due 93211
             400 seen 2: awake, 2 players, due 93211
             400 attended 6 2: awake, 2 players, due 43541
@@ -352,24 +352,24 @@ fn a_watchdog_that_ignores_the_cap_is_stopped_and_one_that_counts_no_more_a_mome
     );
     after(
         "awake",
-        "300 attended 4 2; 43590 tick; 43600 attended 4 2; 43889 tick; 43890 tick",
+        "300 attended 4 2; 43590 tick; 43600 attended 4 2; 44189 tick; 44190 tick",
         expect![[r#"
-        300 attended 4 2: awake, 2 players, due 43590
-        43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
-        43600 attended 4 2: =
-        43889 tick: =
-        43890 tick: asked to stop, since it has run for its longest time, due 44070 | observe t1, tell stopping | order: stop
-    "#]],
+            300 attended 4 2: awake, 2 players, due 43590
+            43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 44190
+            43600 attended 4 2: =
+            44189 tick: =
+            44190 tick: asked to stop, since it has run for its longest time, due 44370 | observe t1, tell stopping | order: stop
+        "#]],
     );
     after(
         "awake",
-        "43589 tick; 43590 tick; 43889 tick; 43890 tick",
+        "43589 tick; 43590 tick; 44189 tick; 44190 tick",
         expect![[r#"
-        43589 tick: =
-        43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
-        43889 tick: =
-        43890 tick: asked to stop, since it has run for its longest time, due 44070 | observe t1, tell stopping | order: stop
-    "#]],
+            43589 tick: =
+            43590 tick: awake, players unknown: its watchdog is asked for how long it has been awake, due 44190
+            44189 tick: =
+            44190 tick: asked to stop, since it has run for its longest time, due 44370 | observe t1, tell stopping | order: stop
+        "#]],
     );
 }
 
@@ -1032,6 +1032,46 @@ fn a_link_leads_to_the_newest_state() {
     assert_eq!(of("launching"), Err("there is no archive of `valhalla` yet".into()));
 }
 
+/// Found by the simulation (seed 1411 of its fourth version): what was to be archived before something else took its place was
+/// played since the newest archive.
+#[test]
+fn regression_a_link_to_a_world_that_is_about_to_be_replaced_leads_to_what_is_archived_first() {
+    let of = |script: &str| {
+        let mut world = situation("awake").0;
+        let lost = "700 backup ann; 701 backedup 700 b0; 702 checked b0; 800 gone oom; 1000 restore ann b0";
+        for (second, text) in steps(&format!("{lost}; {script}")) {
+            world = step(&world, event(text, &world), at(second)).unwrap();
+        }
+        world.vault.links[0].of.clone()
+    };
+    let saved = "1001 launched; 1002 claimed; 1003 saved untouched; 1004 export bob";
+    assert_eq!((of("1001 export bob"), of(saved)), (LinkOf::Next, LinkOf::Next));
+    let archived = format!("{saved}; 1005 uploaded b1; 1006 checked b1");
+    assert_eq!(of(&archived), LinkOf::Archive("b1".parse().unwrap()));
+}
+
+/// A copy that is being made is older than what was played until somebody asks for the newest state.
+#[test]
+fn a_link_that_is_asked_for_while_a_copy_is_made_leads_to_the_next_one() {
+    let of = |script: &str| {
+        let mut world = situation("awake").0;
+        for (second, text) in steps(&format!("700 backup ann; 710 export bob; {script}")) {
+            world = step(&world, event(text, &world), at(second)).unwrap();
+        }
+        (world.vault.links[0].of.clone(), orders(&world, world.generation))
+    };
+    let run = |backup: Option<u64>| Orders::Run { keep_until: None, backup: backup.map(at) };
+    let second = LinkOf::Archive("b2".parse().unwrap());
+    assert_eq!(of("711 seen 2"), (LinkOf::AfterNext, run(Some(700))));
+    assert_eq!(of("720 backedup 700 b1; 721 checked b1"), (LinkOf::Next, run(Some(721))));
+    assert_eq!(of("720 notbackedup 700"), (LinkOf::Next, run(Some(720))));
+    let twice = "720 backedup 700 b1; 721 checked b1; 730 backedup 721 b2; 731 checked b2";
+    assert_eq!(of(twice), (second.clone(), run(None)));
+    let asleep = "720 stop bob; 721 saved fresh; 722 uploaded b2; 723 checked b2";
+    assert_eq!(of(asleep).0, second, "what it holds when it sleeps is the newest");
+    assert_eq!(of("720 gone oom").0, LinkOf::Nothing("its task ran out of memory".into()));
+}
+
 #[test]
 fn a_link_to_what_is_being_made_leads_to_it_or_says_why_not() {
     let of = |name: &str, script: &str| {
@@ -1140,11 +1180,27 @@ fn a_watchdog_that_gives_up_on_archiving_leaves_the_files_where_they_are() {
             880 unarchived: ending t1, stopped, asked for by bob, but not archived: the disk is full; its files are in its directory, due 1120 | end t1, observe t1, remove archive a1 | order: end
         "#]],
     );
+}
+
+/// The host gives a task no time to wait for the check, which does not need it.
+#[test]
+fn what_has_arrived_is_checked_though_its_watchdog_has_given_up() {
     after(
         "uploaded",
-        "865 unarchived",
+        "865 unarchived; 866 gone; 867 checked a1",
         expect![[r#"
-            865 unarchived: ending t1, stopped, asked for by bob, but not archived: the disk is full; its files are in its directory, due 1105 | end t1, observe t1 | order: end
+        865 unarchived: =
+        866 gone: =
+        867 checked a1: ending t1, saved and archived, asked for by bob, due 1107 | end t1, observe t1 | order: end
+    "#]],
+    );
+    after(
+        "uploaded",
+        "865 unarchived; 1760 tick; 1761 removed a1",
+        expect![[r#"
+            865 unarchived: =
+            1760 tick: ending t1, stopped, asked for by bob, but not archived: the archive was not confirmed in time; its files are in its directory, due 2000 | end t1, observe t1, remove archive a1 | order: end
+            1761 removed a1: ending t1, stopped, asked for by bob, but not archived: the archive was not confirmed in time; its files are in its directory, due 2000 | end t1, observe t1
         "#]],
     );
 }
@@ -1171,6 +1227,44 @@ fn a_game_that_ended_by_itself_and_was_never_archived_keeps_its_files() {
 
 // The time is over.
 
+/// Found by the simulation (seed 8685 of its third version): when everything was back, somebody looked at the clock before any
+/// watchdog could say what it had done meanwhile.
+#[test]
+fn regression_a_control_plane_that_was_away_first_hears_what_it_has_missed() {
+    after(
+        "claimed",
+        "5000 tick; 5010 ready",
+        expect![[r#"
+        5000 tick: claimed by t1, due 5420
+        5010 ready: awake, players unknown: not looked yet, due 48510 | observe t1, tell awake
+    "#]],
+    );
+    after(
+        "saving",
+        "5000 tick; 5010 saved fresh",
+        expect![[r#"
+        5000 tick: saving, asked for by bob, due 5420
+        5010 saved fresh: saved (fresh), asked for by bob, due 15810
+    "#]],
+    );
+    after(
+        "saving",
+        "5000 tick; 5419 tick; 5420 tick",
+        expect![[r#"
+        5000 tick: saving, asked for by bob, due 5420
+        5419 tick: =
+        5420 tick: ending t1, the last launch was lost: the save was not confirmed in time; its files are in its directory, due 5660 | end t1, observe t1 | order: end
+    "#]],
+    );
+    after(
+        "uploaded",
+        "5000 tick",
+        expect![[r#"
+            5000 tick: uploaded a1, asked for by bob, due 5420
+        "#]],
+    );
+}
+
 #[test]
 fn every_situation_has_its_deadline_and_what_happens_then() {
     let mut story = String::new();
@@ -1186,9 +1280,9 @@ fn every_situation_has_its_deadline_and_what_happens_then() {
         launching at 180: ending an unnamed task, the last start failed: no task could be started in time, due 420
         launched at 481: ending t1, the last start failed: its task was started but its watchdog was never heard of, due 721
         claimed at 1830: asked to stop, since the game was not ready in time, due 2010
-        awake at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
-        warned at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, due 43890
-        kept at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, kept until 3700 by ann, due 43890
+        awake at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, due 44190
+        warned at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, due 44190
+        kept at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, kept until 3700 by ann, due 44190
         asked at 980: ending t1, the last launch was lost: the save was not confirmed in time; its files are in its directory, due 1220
         asked+again at 980: ending t1, the last launch was lost: the save was not confirmed in time; its files are in its directory, then started for cyd, due 1220
         saving at 1410: ending t1, the last launch was lost: the save was not confirmed in time; its files are in its directory, due 1650
@@ -1201,8 +1295,8 @@ fn every_situation_has_its_deadline_and_what_happens_then() {
         killing at 1170: ending t1, saved and archived, asked for by bob, due 1230
         unnamed at 245: asleep: bob put it back to sleep before it was awake
         unnamed+again at 245: launching, due 425
-        backing up at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, archive wanted (asked for by bob), due 43890
-        backup uploaded at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, archive b1 uploaded, due 43890
+        backing up at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, archive wanted (asked for by bob), due 44190
+        backup uploaded at 43590: awake, players unknown: its watchdog is asked for how long it has been awake, archive b1 uploaded, due 44190
         errand launching at 1180: ending an unnamed task, it was not restored from archive a1 and is as it was: no task could be started in time, due 1420
         errand launched at 1481: ending t2, it was not restored from archive a1 and is as it was: its task was started but its watchdog was never heard of, due 1721
         errand saved at 11810: ending t2, it was not restored from archive a1 and is as it was: the archive was not confirmed in time, due 12050

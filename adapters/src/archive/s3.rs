@@ -13,9 +13,9 @@
 //!
 //! Nothing is believed about the content that was not computed here: the digest that S3 has of an object is one of its
 //! parts, or one that the sender gave, so the object is read through and digested, in constant memory. That cannot be
-//! divided among several readers, so a check takes as long as one download does, and the function that checks must live
-//! that long: at 50 MB/s, which one connection to S3 gives in general, 45 GB in the 15 minutes that a Lambda function and
-//! a check are given at most.
+//! divided among several readers, so a check takes as long as one download does, and the look that checks must go on for
+//! that long: at 50 MB/s, which one connection to S3 gives in general, 12 GB in the four minutes that a sweep has. A larger
+//! archive is never confirmed: after 15 minutes it is removed, people are told, and the world's files stay where they are.
 //!
 //! A URL dies with the credentials that signed it. Those of a role live for hours and do not say how many, so no link is
 //! said to last longer than [`S3Archive`] is told that they do, and a watchdog whose URL has died asks for another ticket.

@@ -288,6 +288,7 @@ fn vault() -> Vault {
         links: vec![
             link(1, LinkOf::Archive(id(5))),
             link(2, LinkOf::Next),
+            link(4, LinkOf::AfterNext),
             link(3, LinkOf::Nothing("the disk is full".into())),
         ],
         litter: vec![Litter::Archive(id(2)), Litter::Import(import())],

@@ -168,7 +168,7 @@ pub(super) fn shown(
             };
             (kept.map(|kept| kept.archive.clone()), format!("`{name}`: {what}{newest}; {works}"))
         }
-        LinkOf::Next => {
+        LinkOf::Next | LinkOf::AfterNext => {
             let what = match &world.state {
                 State::Awake { .. } => "copied and archived while it stays awake",
                 State::Asleep

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     clockwork::Sim,
     outside::{SECOND, since},
-    ports::DOOR_LIMIT,
+    ports::{Call, DOOR_LIMIT},
 };
 use crate::{
     attendance::Attendance,
@@ -228,5 +228,6 @@ pub(super) fn door_for(sim: &Sim, task: usize) -> Option<Door> {
 fn reaches(sim: &Sim, task: usize) -> bool {
     let mut o = sim.lock();
     let rate = o.weather.network;
-    o.clock.now >= o.tasks[task].cut_until && !o.chance.one_in(rate)
+    let cut_until = o.tasks[task].cut_until.max(o.out[Call::Network as usize]);
+    o.clock.now >= cut_until && !o.chance.one_in(rate)
 }

@@ -3,6 +3,7 @@
 use super::{
     clockwork::{Of, Sim},
     outside::{MINUTE, Outside, SECOND},
+    ports::{CALLS, Call},
     runtime::TERM,
     watchdog::{self, GRACE},
 };
@@ -182,6 +183,43 @@ pub(super) async fn clocks(sim: Sim) {
         o.jumped[which] = 0;
     }
 }
+
+/// Has something, or all of it, be out of reach now and then, for up to 80 minutes.
+pub(super) async fn outages(sim: Sim) {
+    loop {
+        let every = sim.lock().weather.outages;
+        if every == 0 {
+            return;
+        }
+        let wait = sim.lock().chance.millis(every / 2, every * 3 / 2);
+        sim.sleep(wait).await;
+        let mut o = sim.lock();
+        if o.weather.outages == 0 {
+            return;
+        }
+        let (long, which) = (o.chance.millis(MINUTE, 80 * MINUTE), o.chance.below(8) as usize);
+        let ends = o.clock.now + long;
+        match o.out.get_mut(which) {
+            Some(until) => *until = ends,
+            None => o.out = [ends; CALLS],
+        }
+        if which == Call::Network as usize {
+            o.longest_cut = o.longest_cut.max(long);
+        }
+        (o.in_reach_at, o.outages) = (o.in_reach_at.max(ends), o.outages + long);
+        o.say(|_| {
+            format!(
+                "{} is out of reach for {} min",
+                OUTAGES.get(which).unwrap_or(&"everything"),
+                long / MINUTE
+            )
+        });
+    }
+}
+
+/// What an outage is of, in the order of [`Call`].
+const OUTAGES: [&str; CALLS] =
+    ["the store", "the queue", "the runtime", "the archive", "the chat", "the front door, for watchdogs,"];
 
 /// Plays for as long as the game lets anybody in.
 pub(super) async fn players(sim: Sim, task: usize) {

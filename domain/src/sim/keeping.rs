@@ -147,8 +147,9 @@ impl Watchdog {
         let mut o = self.sim.lock();
         o.law_of_destruction(self.place, "replaced");
         o.say(|o| format!("the directory of {} is filled with content {content}", o.places[self.place].id));
+        let newest = o.newest_content();
         let dir = &mut o.places[self.place].dir;
-        (dir.content, dir.is_cleared) = (content, false);
+        (dir.content, dir.is_cleared, dir.filled) = (content, false, newest);
         dir.note = source.archive.map(|archive| (archive.id, content));
         fate::at_the_worst_moment(&mut o, self.task);
         Ok(())
@@ -263,10 +264,13 @@ fn put(sim: &Sim, task: usize, id: &ArchiveId, content: u64) -> bool {
         return false;
     }
     let is_whole = trouble != Some(1);
+    // There are some that cannot be read as long as a look may take.
+    let is_large = rate > 0 && o.chance.one_in(2 * rate) && !o.is_one_machine;
+    let takes = if is_large { o.chance.millis(2 * MINUTE, 10 * MINUTE) } else { 0 };
     match o.archives.iter_mut().find(|stored| stored.place == place && stored.id == *id) {
         Some(stored) if stored.is_sealed => {}
         Some(stored) => (stored.content, stored.is_whole) = (content, is_whole),
-        None => o.archives.push(Stored { place, id: id.clone(), content, is_whole, is_sealed: false }),
+        None => o.archives.push(Stored { place, id: id.clone(), content, is_whole, is_sealed: false, takes }),
     }
     o.say(|_| {
         format!("archive {id} is received, content {content}{}", if is_whole { "" } else { ", broken" })

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use super::outside::{MINUTE, Outside, since};
+use super::outside::{MINUTE, Outside, Task, since};
 use crate::{
     lifecycle::{
-        ARCHIVE_LIMIT, CAP_MARGIN, CHECK_LIMIT, CLAIM_LIMIT, END_LIMIT, FILL_LIMIT, HEED_LIMIT, LAUNCH_LIMIT,
-        READY_LIMIT, SAVE_LIMIT, SECOND_CHANCE,
+        ARCHIVE_LIMIT, CAP_MARGIN, CATCH_UP, CHECK_LIMIT, CLAIM_LIMIT, END_LIMIT, FILL_LIMIT, HEED_LIMIT,
+        LAUNCH_LIMIT, READY_LIMIT, SAVE_LIMIT, SECOND_CHANCE,
     },
     ports::LaunchOrder,
     vault::{KEPT_DELETED, KeptWhy, Storage},
@@ -64,6 +64,7 @@ impl Outside {
                 && place.record.task().is_none_or(|known| *known == task.id)
         };
         let since = self.tasks[task].unknown_since.unwrap_or(now).max(self.tasks[task].unseen_until);
+        let since = since.max(self.in_reach_at);
         let since = if known { None } else { Some(since) };
         self.tasks[task].unknown_since = since;
         if since.is_some_and(|since| now > since + SWEPT_WITHIN) {
@@ -88,9 +89,10 @@ impl Outside {
             CHECK_LIMIT,
             FILL_LIMIT,
             END_LIMIT,
+            CATCH_UP * 6,
         ];
-        let late = self.longest_jump;
-        let most = cap + millis(all.iter().sum()) + late * 12 + SWEPT_WITHIN;
+        let (late, outages) = (self.longest_jump, self.outages);
+        let most = cap + millis(all.iter().sum()) + late * 12 + outages + SWEPT_WITHIN;
         let id = &of.id;
         if now > of.launched_at + most {
             let law = format!("task {id} runs past all its bounds");
@@ -98,8 +100,9 @@ impl Outside {
         }
         let Some(game) = of.game.as_ref().filter(|game| !game.has_ended) else { return };
         let Some(ready) = game.ready_at else { return };
-        let margins = millis(CAP_MARGIN + SECOND_CHANCE + HEED_LIMIT + SAVE_LIMIT + END_LIMIT)
+        let margins = millis(CAP_MARGIN + SECOND_CHANCE + HEED_LIMIT + SAVE_LIMIT + END_LIMIT + CATCH_UP * 2)
             + late * 4
+            + outages
             + SWEPT_WITHIN;
         if now > ready + cap + margins {
             let law = format!("the game in {id} runs past its cap and all margins");
@@ -119,8 +122,11 @@ impl Outside {
         let cap = game.ready_at.is_some_and(|ready| now + 1000 >= ready + millis(of.order.timers.cap));
         let person = place.stopped.is_some_and(|stopped| stopped >= generation);
         // Whoever counts the time was not heard in time.
-        let clock = self.longest_jump > 0 && (of.was_hurt || of.longest_silence > MINUTE);
-        if !cap && !person && !clock && of.excuse.is_none() {
+        let silence = of.longest_silence.max(now - of.heard_at);
+        let clock = self.longest_jump > 0 && (of.was_hurt || silence > MINUTE);
+        // That it is ready was not heard for as long as that may take, though everybody else was.
+        let deaf = self.longest_cut + 5 * MINUTE > millis(READY_LIMIT);
+        if !cap && !person && !clock && !deaf && of.excuse.is_none() {
             let law = format!("{} players of {} are thrown out: {how}", game.players, place.id);
             self.breaks(|| law);
         }
@@ -170,7 +176,7 @@ impl Outside {
 
     /// The runtime is about to start another task.
     pub(super) fn law_of_single_tasks(&mut self, order: &LaunchOrder) {
-        let is_it = |t: &&super::outside::Task| {
+        let is_it = |t: &&Task| {
             t.gone.is_none() && t.order.world == order.world && t.order.generation == order.generation
         };
         if let Some(task) = self.tasks.iter().find(is_it) {
@@ -293,6 +299,9 @@ impl Outside {
         let same = next.vault.same_as.as_ref().and_then(|same| self.archive(place, same));
         let content = if dir.is_cleared { same.map(|stored| stored.content) } else { Some(dir.content) };
         match &last.outcome {
+            Outcome::Lost(why) if why.contains("not confirmed") && self.is_well(place, before) => {
+                self.breaks(|| format!("the save of {id} is given up, and its watchdog is well"));
+            }
             Outcome::Slept(..) | Outcome::Done(Errand::Backup, _) if same.is_none() => {
                 self.breaks(|| format!("{id} is said to be archived and is not"));
             }
@@ -318,6 +327,17 @@ impl Outside {
             | Outcome::Lost(_)
             | Outcome::NotDone(..) => {}
         }
+    }
+
+    /// Tells whether the watchdog of a world's launch was never disturbed, nor cut off alone, and all clocks are nearly right.
+    fn is_well(&self, place: usize, world: &World) -> bool {
+        let is_it = |task: &&Task| task.place == place && task.order.generation == world.generation;
+        let is_well = |task: &Task| {
+            task.gone.is_none() && !task.was_hurt && task.excuse.is_none() && task.unseen_until == 0
+        };
+        let task = self.tasks.iter().find(is_it);
+        let is_right = self.longest_jump == 0 && self.weather.clocks[1] <= 20_000;
+        is_right && self.longest_cut == 0 && task.is_some_and(is_well)
     }
 
     /// What has to be kept for a while is.

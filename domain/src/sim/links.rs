@@ -19,6 +19,8 @@ pub(super) struct Given {
     id: LinkId,
     expires: u64,
     given_at: u64,
+    /// What the world's directory held when it was asked for, unless it was asked for an archive that there was.
+    held: u64,
     is_withdrawn: bool,
 }
 
@@ -43,8 +45,8 @@ impl Sim {
 }
 
 impl Outside {
-    /// Somebody was given the link.
-    pub(super) fn is_given(&mut self, sim: &Sim, link: &commands::export::Link) {
+    /// Somebody was given the link, for which they asked when the worlds' directories held `held`.
+    pub(super) fn is_given(&mut self, sim: &Sim, link: &commands::export::Link, held: &[u64]) {
         let Some(world) = link.url.strip_prefix("sim://").and_then(|path| path.split('/').next()) else {
             return;
         };
@@ -52,7 +54,11 @@ impl Outside {
         let (id, expires, given_at) = (link.id.clone(), since(link.expires), self.clock.now);
         // Somebody else may have withdrawn it while it was on its way.
         let is_withdrawn = self.places[place].withdrawn.is_some_and(|at| given_at < at + MINUTE);
-        self.links.push(Given { place, id: id.clone(), expires, given_at, is_withdrawn });
+        // What was put in its place meanwhile may be older.
+        let held = held.get(place).copied().filter(|held| *held > self.places[place].dir.filled);
+        // Until its task has ended there is the newest archive to be had, and people are told so.
+        let held = held.filter(|_| !is_passing(&self.places[place].record)).unwrap_or(0);
+        self.links.push(Given { place, id: id.clone(), expires, given_at, held, is_withdrawn });
         let following = sim.clone().follow(self.places[place].id.clone(), id, expires);
         self.clock.begin(Of::All, u64::MAX, Box::pin(following));
     }
@@ -77,21 +83,25 @@ impl Outside {
     }
 
     fn law_of_link(&mut self, number: usize, next: &World) {
-        let Given { place, id, .. } = &self.links[number];
+        let Given { place, id, held, .. } = &self.links[number];
         let world = &self.places[*place].id;
         let law = match next.vault.link(id).map(|link| &link.of) {
             None => format!("the link {id} of {world} was given and is forgotten"),
             Some(LinkOf::Archive(archive)) => {
-                let is_whole = self.archive(*place, archive).is_some_and(|stored| stored.is_whole);
-                if is_whole && next.vault.find(archive).is_some() {
-                    return;
+                let stored = self.archive(*place, archive).filter(|stored| stored.is_whole);
+                match stored.filter(|_| next.vault.find(archive).is_some()) {
+                    Some(stored) if stored.content >= *held => return,
+                    Some(stored) => format!(
+                        "the link {id} of {world} leads to {}, and {held} was there when it was asked for",
+                        stored.content
+                    ),
+                    None => format!("the link {id} of {world} leads to archive {archive}, which is not kept"),
                 }
-                format!("the link {id} of {world} leads to archive {archive}, which is not kept")
             }
-            Some(LinkOf::Next) if next.state == State::Asleep => {
+            Some(LinkOf::Next | LinkOf::AfterNext) if next.state == State::Asleep => {
                 format!("the link {id} of {world} leads to an archive that nobody makes")
             }
-            Some(LinkOf::Next | LinkOf::Nothing(_)) => return,
+            Some(LinkOf::Next | LinkOf::AfterNext | LinkOf::Nothing(_)) => return,
         };
         self.breaks(|| law);
     }
@@ -121,6 +131,17 @@ impl Outside {
         let Given { expires, given_at, is_withdrawn, .. } = &self.links[number];
         let (now, clocks) = (self.clock.now, self.clocks());
         !is_withdrawn && now + clocks < *expires && now >= *given_at
+    }
+}
+
+fn is_passing(world: &World) -> bool {
+    match &world.state {
+        State::Starting { .. } | State::Ending { .. } => true,
+        State::Asleep
+        | State::Awake { .. }
+        | State::Stopping { .. }
+        | State::Deleting { .. }
+        | State::Deleted { .. } => false,
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     chat::{Answer, Card, Shown},
     clockwork::Clock,
     links::Given,
+    ports::CALLS,
     run::AlsoLaw,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(super) struct Weather {
     pub(super) clocks: [i64; 3],
     /// How long it is between two times that such a clock jumps, in milliseconds; 0 for never.
     pub(super) jumps: u64,
+    /// How long it is between two outages, in milliseconds; 0 for never.
+    pub(super) outages: u64,
     /// Datagrams cannot be seen.
     pub(super) blind: u32,
 }
@@ -55,7 +58,22 @@ impl Weather {
         let clocks = [0, skew * 1000, -skew * 1000];
         let blind = [0, 0, 3, 1][chance.below(4) as usize];
         let jumps = [0, 0, 90, 20][chance.below(4) as usize] * MINUTE;
-        Self { store, queue, runtime, archive, chat, network, slow, death, fate, clocks, jumps, blind }
+        let outages = [0, 0, 120, 45][chance.below(4) as usize] * MINUTE;
+        Self {
+            store,
+            queue,
+            runtime,
+            archive,
+            chat,
+            network,
+            slow,
+            death,
+            fate,
+            clocks,
+            jumps,
+            outages,
+            blind,
+        }
     }
 }
 
@@ -94,6 +112,8 @@ pub(super) struct Dir {
     pub(super) holder: Option<usize>,
     /// The tasks whose game has it open.
     pub(super) open: Vec<usize>,
+    /// The newest content that there was when something else was last put in its place.
+    pub(super) filled: u64,
     /// The archive that is noted to be the same as this content.
     pub(super) note: Option<(ArchiveId, u64)>,
 }
@@ -154,6 +174,8 @@ pub(super) struct Stored {
     pub(super) content: u64,
     pub(super) is_whole: bool,
     pub(super) is_sealed: bool,
+    /// How long it takes to be read, in milliseconds.
+    pub(super) takes: u64,
 }
 
 /// What is counted.
@@ -193,6 +215,13 @@ pub(super) struct Outside {
     /// The milliseconds by which clocks of the control plane have jumped, and the most that one ever did.
     pub(super) jumped: [i64; 3],
     pub(super) longest_jump: u64,
+    /// Until when each is out of reach, in the order of [`Call`].
+    pub(super) out: [u64; CALLS],
+    /// When the last outage is over, and how long all were together.
+    pub(super) in_reach_at: u64,
+    pub(super) outages: u64,
+    /// The longest time for which watchdogs alone were out of reach.
+    pub(super) longest_cut: u64,
     /// Nobody presses a button any more.
     pub(super) is_night: bool,
     /// Players leave.
@@ -228,6 +257,10 @@ impl Outside {
             is_one_machine,
             jumped: [0; 3],
             longest_jump: 0,
+            out: [0; CALLS],
+            in_reach_at: 0,
+            outages: 0,
+            longest_cut: 0,
             is_night: false,
             is_over: false,
             contents: 0,
@@ -266,6 +299,11 @@ impl Outside {
 
     pub(super) fn new_content(&mut self) -> u64 {
         self.contents += 1;
+        self.contents
+    }
+
+    /// Returns the newest content that there is.
+    pub(super) fn newest_content(&self) -> u64 {
         self.contents
     }
 

@@ -151,9 +151,12 @@ fn wish(o: &mut Outside, who: &Somebody) -> Option<Command> {
 
 /// Asks the front door for something, and holds it to its answer.
 pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option<Result<Reply, Problem>> {
-    let (driver, context) = {
+    let (driver, context, held) = {
         let mut o = sim.lock();
         o.tally.presses += 1;
+        let wants_newest = matches!(&command, Command::Export(Export { archive: None, .. }));
+        let places = if wants_newest { &o.places[..] } else { &[] };
+        let held: Vec<_> = places.iter().map(|place| place.dir.content).collect();
         let (now, id, reply) = (o.some_clock(), o.new_name('w'), o.new_name('r'));
         o.say(|_| format!("{}: {}", who.name, shown(&command)));
         let follower =
@@ -181,7 +184,7 @@ pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option
         if let Command::Withdraw(wanted) = &command {
             named(&o, &wanted.name).into_iter().for_each(|place| o.withdraws(place, wanted));
         }
-        (o.driver.clone()?, context)
+        (o.driver.clone()?, context, held)
     };
     let reply = context.follower.as_ref().map(|follower| follower.reply.clone())?;
     let (asked, by) = (command.clone(), Asked { by: context.by.clone(), at: context.now });
@@ -200,7 +203,7 @@ pub(super) async fn press(sim: &Sim, who: &Somebody, command: Command) -> Option
         _ => None,
     };
     o.is_answered(&reply, known, follows);
-    o.hold_to(sim, &command, answer.as_ref()?.as_ref().ok()?, &by);
+    o.hold_to(sim, &command, answer.as_ref()?.as_ref().ok()?, (&by, &held));
     drop(o);
     answer
 }
@@ -226,7 +229,7 @@ fn shown(command: &Command) -> String {
 
 impl Outside {
     /// Holds the control plane to what it has answered.
-    fn hold_to(&mut self, sim: &Sim, command: &Command, reply: &Reply, asked: &Asked) {
+    fn hold_to(&mut self, sim: &Sim, command: &Command, reply: &Reply, (asked, held): (&Asked, &[u64])) {
         let now = self.clock.now;
         match (command, reply) {
             (Command::Keep(_), Reply::World { world, .. }) => match &world.state {
@@ -288,7 +291,7 @@ impl Outside {
                     self.breaks(|| format!("a stop of {} was answered and not done", world.id));
                 }
             }
-            (Command::Export(_), Reply::Link(link)) => self.is_given(sim, link),
+            (Command::Export(_), Reply::Link(link)) => self.is_given(sim, link, held),
             (Command::Delete(Delete { name, typed }), Reply::Deleted { world, .. }) => {
                 let deleted_by_this = match &world.state {
                     State::Deleting { asked: by, .. } | State::Deleted { asked: by, .. } => by == asked,

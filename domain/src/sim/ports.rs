@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::{
@@ -32,7 +33,12 @@ pub(super) enum Call {
     Runtime,
     Archive,
     Chat,
+    /// The front door, by a watchdog.
+    Network,
 }
+
+/// How many there are.
+pub(super) const CALLS: usize = Call::Network as usize + 1;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,10 +90,13 @@ impl Outside {
             Call::Runtime => weather.runtime,
             Call::Archive => weather.archive,
             Call::Chat => weather.chat,
+            Call::Network => weather.network,
         };
         let (death, slow) = (weather.death, weather.slow);
         let fate = if self.chance.one_in(death) {
             [Fate::DiesAfter, Fate::DiesBefore][self.chance.below(2) as usize]
+        } else if self.clock.now < self.out[to as usize] {
+            Fate::FailsBefore
         } else if self.chance.one_in(rate) {
             [Fate::FailsBefore, Fate::FailsAfter][self.chance.below(2) as usize]
         } else {
@@ -169,24 +178,47 @@ async fn deliver(sim: Sim, look: Look, delay: u64) {
     sim.sleep(delay).await;
     for _ in 0..MOST_DELIVERIES {
         let (Some(driver), now) = (sim.driver(), sim.lock().some_clock()) else { return };
-        let world = look.world.clone();
-        let looked = async move { driver.look(&world, now).await.is_ok() };
-        if sim.ask(LOOK_LIMIT, LOOK_LIMIT, looked).await == Some(true) {
+        if look_at(&sim, &driver, look.world.clone(), now, LOOK_LIMIT).await {
             return;
         }
         sim.sleep(COMES_AGAIN).await;
     }
 }
 
+/// Looks at the world, for so long at the most; tells whether that is done with.
+async fn look_at(sim: &Sim, driver: &Driver, world: WorldId, now: Timestamp, most: u64) -> bool {
+    let (begun, own, id) = (sim.now(), driver.clone(), world.clone());
+    let looked = sim.ask(most, most, async move { own.look(&id, now).await.is_ok() }).await;
+    let (is_late, own) = (sim.now() >= begun + most, driver.clone());
+    // Who died in the middle of it does nothing more.
+    if looked.is_none() && is_late {
+        sim.ask(DOOR_LIMIT, DOOR_LIMIT, async move { own.overdue(&world, now).await.is_ok() }).await;
+    }
+    looked == Some(true)
+}
+
 /// Sweeps every minute.
 pub(super) async fn sweeps(sim: Sim) {
     loop {
         let (Some(driver), now) = (sim.driver(), sim.lock().some_clock()) else { return };
-        sim.begin(Of::All, SWEEP_LIMIT, async move {
-            let _ = driver.sweep(now).await;
-        });
+        if sim.lock().is_one_machine {
+            sim.begin(Of::All, SWEEP_LIMIT, async move { _ = driver.sweep(now).await });
+        } else {
+            sim.begin(Of::All, 2 * SWEEP_LIMIT, sweep(sim.clone(), driver, now));
+        }
         sim.sleep(MINUTE).await;
     }
+}
+
+/// Sweeps as the function does, where what takes too long is cut off.
+async fn sweep(sim: Sim, driver: Driver, now: Timestamp) {
+    let own = driver.clone();
+    sim.ask(SWEEP_LIMIT, SWEEP_LIMIT, async move { own.end_orphans().await.is_ok() }).await;
+    let store = driver.store.clone();
+    let listed = sim.ask(SWEEP_LIMIT, SWEEP_LIMIT, async move { store.unsettled().await }).await;
+    let Some(Ok(unsettled)) = listed else { return };
+    let looks = unsettled.into_iter().map(|world| look_at(&sim, &driver, world, now, SWEEP_LIMIT));
+    join_all(looks).await;
 }
 
 #[async_trait]
@@ -311,6 +343,12 @@ impl ArchiveStore for Sim {
     }
 
     async fn check(&self, world: &WorldId, claim: &Archive) -> Result<Checked, Unavailable> {
+        let takes = {
+            let o = self.lock();
+            let stored = o.place_of(world).and_then(|place| o.archive(place, &claim.id));
+            stored.map_or(0, |stored| stored.takes)
+        };
+        self.sleep(takes).await;
         self.call(Call::Archive, |o| {
             let Some(place) = o.place_of(world) else { return Checked::NotWhole };
             let stored = o.archives.iter_mut().find(|a| a.place == place && a.id == claim.id);

@@ -9,7 +9,7 @@ use super::{
     fate,
     outside::{MINUTE, Outside, SECOND, Tally, Weather},
     people::{self, PEOPLE, Somebody, TIMERS},
-    ports,
+    ports::{self, CALLS},
 };
 use crate::{
     commands::Command,
@@ -118,6 +118,7 @@ fn evening(sim: &Sim, stage: &mut Stage) {
     sim.begin(Of::All, u64::MAX, ports::sweeps(sim.clone()));
     sim.begin(Of::All, u64::MAX, fate::strikes(sim.clone()));
     sim.begin(Of::All, u64::MAX, fate::clocks(sim.clone()));
+    sim.begin(Of::All, u64::MAX, fate::outages(sim.clone()));
     for who in PEOPLE {
         sim.begin(Of::All, u64::MAX, people::lives(sim.clone(), who));
     }
@@ -127,6 +128,7 @@ fn evening(sim: &Sim, stage: &mut Stage) {
         let mut o = sim.lock();
         o.say(|_| "the weather clears, and people go to bed".into());
         (o.weather, o.is_night, o.is_over, o.jumped) = (Weather::default(), true, true, [0; 3]);
+        (o.out, o.in_reach_at) = ([0; CALLS], o.in_reach_at.min(o.clock.now));
     }
     rest(sim, stage);
     // Who looked at a clock that was wrong may still be about.

@@ -119,7 +119,7 @@ impl Outside {
         let Some(task) = self.task_of(id) else { return Seen::Gone(Gone::NeverExisted) };
         if self.clock.now < self.tasks[task].unseen_until {
             // Whoever was heard of lately is not taken for one that never was, as far as clocks can tell.
-            let is_silent = self.clock.now > self.tasks[task].heard_at + 3 * MINUTE;
+            let is_silent = self.clock.now > self.tasks[task].heard_at + MINUTE;
             if is_silent || self.tasks[task].game.is_none() || self.longest_jump > 0 {
                 self.tasks[task].excuse = Some("was taken for gone");
             }

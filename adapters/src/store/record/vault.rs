@@ -58,6 +58,7 @@ struct LinkRecord {
 enum LinkOfRecord {
     Archive { id: String },
     Next,
+    AfterNext,
     Nothing { why: String },
 }
 
@@ -183,6 +184,7 @@ impl From<&ExportLink> for LinkRecord {
         let of = match of {
             LinkOf::Archive(id) => LinkOfRecord::Archive { id: id.to_string() },
             LinkOf::Next => LinkOfRecord::Next,
+            LinkOf::AfterNext => LinkOfRecord::AfterNext,
             LinkOf::Nothing(why) => LinkOfRecord::Nothing { why: why.clone() },
         };
         let (asked, expires_ms) = (asked.into(), expires.as_millisecond());
@@ -195,6 +197,7 @@ impl LinkRecord {
         let of = match self.of {
             LinkOfRecord::Archive { id } => LinkOf::Archive(parsed("of.id", &id)?),
             LinkOfRecord::Next => LinkOf::Next,
+            LinkOfRecord::AfterNext => LinkOf::AfterNext,
             LinkOfRecord::Nothing { why } => LinkOf::Nothing(why),
         };
         Ok(ExportLink {
