@@ -29,6 +29,9 @@ const AT_ONCE: usize = 10;
 /// How long a sweep may take. What it does not come to is for the next one, but for what is overdue.
 const SWEEP_LIMIT: Duration = Duration::from_secs(240);
 
+/// How much of that may go into tasks that no world knows.
+const ORPHANS_LIMIT: Duration = Duration::from_secs(60);
+
 /// What woke the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wake {
@@ -196,7 +199,7 @@ async fn sweep(driver: &Driver) {
 
 /// Ends what no world knows and looks at what is not settled, each whatever came of the other.
 async fn try_sweep(driver: &Driver, deadline: tokio::time::Instant) -> Result<(), String> {
-    let orphans = in_time(deadline, driver.end_orphans()).await;
+    let orphans = in_time(tokio::time::Instant::now() + ORPHANS_LIMIT, driver.end_orphans()).await;
     for (world, error) in orphans.iter().flatten() {
         count(Figure::LookFailed);
         let span = span_of(world);

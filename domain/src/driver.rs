@@ -218,7 +218,9 @@ impl Driver {
         let (wanted, mut done) = (effects(world), Ok(()));
         let mut still = wanted.clone();
         for effect in &wanted {
-            if !still.contains(effect) {
+            // There may be hundreds to remove, and what one could not be removed from is the same for all.
+            let is_in_vain = done.is_err() && matches!(effect, Effect::Remove(_));
+            if is_in_vain || !still.contains(effect) {
                 continue;
             }
             let event = match self.act(world, effect.clone()).await {

@@ -979,6 +979,15 @@ fn archive_failed(world: &World, reason: String, now: Timestamp) -> World {
             let outcome = Outcome::NotArchived(why.clone(), reason);
             ending(world, launch, Some(task), outcome, then.clone(), now)
         }
+        // Without a watchdog nothing takes its place.
+        State::Stopping { launch, task, why, step: StopStep::Uploaded(_, archive), then, .. }
+            if matches!(launch.errand, Some(Errand::Restore(_) | Errand::Import(_))) =>
+        {
+            let mut next = world.clone();
+            next.vault.litter(Litter::Archive(archive.id.clone()));
+            let outcome = Outcome::NotArchived(why.clone(), reason);
+            ending(&next, launch, Some(task), outcome, then.clone(), now)
+        }
         // Its watchdog had no time to wait for the check, for which it is not needed.
         State::Stopping { step: StopStep::Uploaded(..), .. }
         | State::Stopping { step: StopStep::Asked | StopStep::Saving | StopStep::Filling, .. }
@@ -1189,7 +1198,7 @@ fn unheard(world: &World, now: Timestamp) -> Option<World> {
             ..
         }
         | State::Stopping { deadline, .. } => *deadline = now + CATCH_UP,
-        // The cap has a chance of its own.
+        State::Awake { heard, deadline, .. } if is_doubted(heard) => *deadline = now + CATCH_UP,
         State::Starting { step: StartStep::Launching, .. }
         | State::Awake { .. }
         | State::Ending { .. }

@@ -1032,7 +1032,7 @@ fn a_link_leads_to_the_newest_state() {
     assert_eq!(of("launching"), Err("there is no archive of `valhalla` yet".into()));
 }
 
-/// Found by the simulation (seed 1411 of its fourth version): what was to be archived before something else took its place was
+/// Found by the simulation (seed 1411 of its fifth version): what was to be archived before something else took its place was
 /// played since the newest archive.
 #[test]
 fn regression_a_link_to_a_world_that_is_about_to_be_replaced_leads_to_what_is_archived_first() {
@@ -1227,7 +1227,7 @@ fn a_game_that_ended_by_itself_and_was_never_archived_keeps_its_files() {
 
 // The time is over.
 
-/// Found by the simulation (seed 8685 of its third version): when everything was back, somebody looked at the clock before any
+/// Found by the simulation (seed 8685 of its fourth version): when everything was back, somebody looked at the clock before any
 /// watchdog could say what it had done meanwhile.
 #[test]
 fn regression_a_control_plane_that_was_away_first_hears_what_it_has_missed() {

@@ -118,7 +118,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "self.keeping_only(last.as_ref())",
             "self.keeping_only(last.as_ref().filter(|_| !$is))"),
     ] },
-    Mutant { name: "the archive that a world lives in may be dropped", seed: 14, edits: &[
+    Mutant { name: "the archive that a world lives in may be dropped", seed: 26, edits: &[
         edit("vault.rs",
             "let is_same = [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));",
             "let is_same = !$is && [self.same_as.as_ref(), needed, slept.as_ref()].contains(&Some(id));"),
@@ -155,8 +155,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ] },
     Mutant { name: "no archive is as good as one", seed: 24, edits: &[
         edit("lifecycle.rs",
-            "let outcome = Outcome::NotArchived(why.clone(), reason);",
-            "let outcome = if $is { Outcome::Slept(why.clone(), Proof::Untouched) } else { Outcome::NotArchived(why.clone(), reason) };"),
+            "let outcome = Outcome::NotArchived(why.clone(), reason);\n            ending(world, launch, Some(task), outcome, then.clone(), now)",
+            "let outcome = if $is { Outcome::Slept(why.clone(), Proof::Untouched) } else { Outcome::NotArchived(why.clone(), reason) };\n            ending(world, launch, Some(task), outcome, then.clone(), now)"),
     ] },
     Mutant { name: "a task that was not named yet is ended", seed: 1, edits: &[
         edit("driver.rs",
@@ -298,11 +298,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        self.hurry_headless(task);\n        match &self.tasks[task].gone {",
             "        self.hurry_headless(task);\n        if $is && self.tasks[task].is_headless {\n            return Seen::Gone(Gone::NeverExisted);\n        }\n        match &self.tasks[task].gone {"),
     ] },
-    Mutant { name: "what was told though it failed is not told again", seed: 8572, edits: &[
-        edit("driver.rs",
-            "                    self.take_note_of_failure(world, effect, now).await?;",
-            "                    if !$is {\n                        self.take_note_of_failure(world, effect, now).await?;\n                    }"),
-    ] },
     Mutant { name: "a task that was heard of lately may never have been", seed: 10, edits: &[
         edit("lifecycle.rs",
             "if *how == Gone::NeverExisted && was_heard_lately(world, now) {",
@@ -318,7 +313,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "State::Awake { backup: Some(backup), .. } if backup.step.is_under_way() =>",
             "State::Awake { backup: Some(backup), .. } if !$is && backup.step.is_under_way() =>"),
     ] },
-    Mutant { name: "a link leads to an old archive while a newer state is being archived", seed: 486, edits: &[
+    Mutant { name: "a link leads to an old archive while a newer state is being archived", seed: 3484, edits: &[
         edit("lifecycle.rs",
             "State::Stopping { step, .. } if *step != StopStep::Filling && !world.is_archived() => {",
             "State::Stopping { step, .. } if !$is && *step != StopStep::Filling && !world.is_archived() => {"),
@@ -333,7 +328,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "if looked.is_none() && is_late {",
             "if !$is && looked.is_none() && is_late {"),
     ] },
-    Mutant { name: "a second chance is shorter than a look", seed: 5548, edits: &[
+    Mutant { name: "a second chance is shorter than a look", seed: 6689, edits: &[
         edit("lifecycle.rs",
             "        *deadline = now + SECOND_CHANCE;",
             "        *deadline = now + if $is { SECOND_CHANCE / 2 } else { SECOND_CHANCE };"),
