@@ -36,8 +36,13 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Downloads the world. Whatever was promised before it was asked for has to be there.
+    /// Downloads the world. Whatever was promised before it was asked for has to be there. There is nothing to download of one that
+    /// never came up.
     pub(super) fn export(&mut self) -> Result<()> {
+        let world = self.world()?;
+        if world["is_archived"] == true && world["archive"].is_null() {
+            return Ok(());
+        }
         let promised = self.book.promises();
         let (begun, mut calm) = (Instant::now(), None);
         let archive = loop {
@@ -54,6 +59,8 @@ impl Life<'_> {
             thread::sleep(LOOK_EVERY);
         };
         drop(calm);
+        // There may be some at a time, and these last for days.
+        self.press("withdraw", BOB)?;
         let held = lines_of(&archive).context("what was downloaded")?;
         let missing: Vec<_> = promised.iter().filter(|line| !held.contains(line)).collect();
         if !missing.is_empty() {
@@ -74,6 +81,9 @@ impl Life<'_> {
 
     /// Asks for a link and follows it while what it leads to is being made.
     fn fetch(&self) -> Result<Followed> {
+        // Until its task has ended there is the newest archive to be had, and people are told so.
+        let is_settled = |world: &Value| world["state"] == "awake" || world["state"] == "asleep";
+        self.within(PATIENCE, is_settled)?.context("it is neither awake nor asleep")?;
         let link = self.ground.cloud.on(BOB, "export", &self.name)?.link()?;
         let begun = Instant::now();
         loop {
@@ -90,7 +100,7 @@ impl Life<'_> {
         if self.download.is_none() {
             self.export_asleep()?;
         }
-        let (mut upload, held) = self.download.clone().context("nothing was downloaded")?;
+        let Some((mut upload, held)) = self.download.clone() else { return Ok(()) };
         let is_whole = happens(&mut self.chance, 75);
         if !is_whole {
             upload.truncate(self.chance.usize(1..upload.len()));

@@ -351,7 +351,7 @@ impl<'a> Life<'a> {
     }
 
     /// Looks until `is_so`, but no longer than this.
-    fn within(&self, limit: Duration, is_so: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+    pub(super) fn within(&self, limit: Duration, is_so: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
         let begun = Instant::now();
         while begun.elapsed() < limit {
             if let Ok(world) = self.ground.cloud.world(&self.name)
