@@ -394,7 +394,7 @@ mod tests {
         attendance::{Attendance, MOST_PAST_SPANS},
         settings::Chosen,
         talk::Talk,
-        vault::{Care, Vault},
+        vault::{Care, LinkOf, Vault},
         world::{Launch, MOST_PAST, State},
     };
     use expect_test::{Expect, expect};
@@ -513,6 +513,18 @@ mod tests {
                     },
                     "expires_ms": 1795858200250,
                     "downloads": 2
+                  },
+                  {
+                    "id": "l4",
+                    "of": {
+                      "is": "after_next"
+                    },
+                    "asked": {
+                      "by": "Bo",
+                      "at_ms": 1795253400250
+                    },
+                    "expires_ms": 1795858200250,
+                    "downloads": 4
                   },
                   {
                     "id": "l3",
@@ -807,6 +819,7 @@ mod tests {
     /// Returns `world` without what version 2 did not know.
     fn as_of_version_2(world: &World) -> World {
         let mut world = World { settings: Chosen::default(), ..world.clone() };
+        world.vault.links.retain(|link| link.of != LinkOf::AfterNext);
         let forget = |launch: &mut Launch| {
             launch.attendance = Attendance::default();
             launch.sources.clear();
@@ -835,7 +848,7 @@ mod tests {
         world.last = Some(evening);
         let record = encode(&world);
         assert_eq!(decode(&record), Ok(world));
-        expect!["4250 B with two evenings, 24776 B with twenty at their worst"].assert_eq(&format!(
+        expect!["4370 B with two evenings, 24896 B with twenty at their worst"].assert_eq(&format!(
             "{bytes_without} B with two evenings, {} B with twenty at their worst",
             record.len()
         ));
@@ -856,7 +869,7 @@ mod tests {
         check(&awake().replace(r#""v": 3"#, r#""v": 0"#), expect!["`v`: no record has version 0"]);
         check(
             &awake().replace(r#""host""#, r#""hots""#),
-            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 347 column 1"],
+            expect!["`state`: unknown field `hots`, expected `host` or `port` at line 359 column 1"],
         );
         check(
             &awake().replace("1795253400250", r#""soon""#),
@@ -892,12 +905,12 @@ mod tests {
     fn a_field_that_is_missing_is_not_taken_for_null() {
         check(
             &awake().replace("  \"claimed\": 7,\n", ""),
-            expect!["`record`: missing field `claimed` at line 346 column 1"],
+            expect!["`record`: missing field `claimed` at line 358 column 1"],
         );
         check(
             &awake().replace("\"stops_at_ms\"", "\"stops_at\""),
             expect![
-                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 347 column 1"
+                "`state`: unknown field `stops_at`, expected one of `at_ms`, `players`, `stops_at_ms` at line 359 column 1"
             ],
         );
     }
