@@ -968,29 +968,25 @@ fn uploaded(world: &World, archive: Archive, now: Timestamp) -> World {
 
 fn archive_failed(world: &World, reason: String, now: Timestamp) -> World {
     match &world.state {
+        // Its watchdog had no time to wait for the check, for which it is not needed, unless something is to take the world's
+        // place then.
+        State::Stopping { launch, step: StopStep::Uploaded(..), .. }
+            if !matches!(launch.errand, Some(Errand::Restore(_) | Errand::Import(_))) =>
+        {
+            world.clone()
+        }
         State::Stopping {
             launch,
             task,
             why,
-            step: StopStep::Saved(_) | StopStep::Rejected(..),
+            step: StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..),
             then,
             ..
         } => {
             let outcome = Outcome::NotArchived(why.clone(), reason);
             ending(world, launch, Some(task), outcome, then.clone(), now)
         }
-        // Without a watchdog nothing takes its place.
-        State::Stopping { launch, task, why, step: StopStep::Uploaded(_, archive), then, .. }
-            if matches!(launch.errand, Some(Errand::Restore(_) | Errand::Import(_))) =>
-        {
-            let mut next = world.clone();
-            next.vault.litter(Litter::Archive(archive.id.clone()));
-            let outcome = Outcome::NotArchived(why.clone(), reason);
-            ending(&next, launch, Some(task), outcome, then.clone(), now)
-        }
-        // Its watchdog had no time to wait for the check, for which it is not needed.
-        State::Stopping { step: StopStep::Uploaded(..), .. }
-        | State::Stopping { step: StopStep::Asked | StopStep::Saving | StopStep::Filling, .. }
+        State::Stopping { step: StopStep::Asked | StopStep::Saving | StopStep::Filling, .. }
         | State::Starting { .. }
         | State::Awake { .. }
         | State::Ending { .. }
@@ -1162,16 +1158,12 @@ fn tick(world: &World, now: Timestamp) -> World {
             launch,
             task,
             why,
-            step: step @ (StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..)),
+            step: StopStep::Saved(_) | StopStep::Uploaded(..) | StopStep::Rejected(..),
             then,
             ..
         } => {
-            let mut next = world.clone();
-            if let StopStep::Uploaded(_, archive) = step {
-                next.vault.litter(Litter::Archive(archive.id.clone()));
-            }
             let outcome = Outcome::NotArchived(why.clone(), "the archive was not confirmed in time".into());
-            ending(&next, launch, Some(task), outcome, then.clone(), now)
+            ending(world, launch, Some(task), outcome, then.clone(), now)
         }
         State::Stopping { launch, task, step: StopStep::Filling, then, .. } => {
             let outcome = Outcome::Lost("its directory was not filled in time".into());
@@ -1335,10 +1327,12 @@ fn ending(
 ) -> World {
     let (launch, task, deadline) = (launch.clone(), task.cloned(), now + END_LIMIT);
     let outcome = of_errand(&launch, outcome);
-    with(
-        &without_next(world, &outcome),
-        State::Ending { launch, task, outcome, force: Force::Gentle, then, deadline },
-    )
+    let mut next = without_next(world, &outcome);
+    // One that was found whole is kept, and stays.
+    if let State::Stopping { step: StopStep::Uploaded(_, archive), .. } = &world.state {
+        next.vault.litter(Litter::Archive(archive.id.clone()));
+    }
+    with(&next, State::Ending { launch, task, outcome, force: Force::Gentle, then, deadline })
 }
 
 /// Returns the world, whose launch ends, with the task that turned out to be the launch's: now it is waited for.

@@ -2,7 +2,7 @@
 
 use super::{
     clockwork::{Of, Sim},
-    outside::{MINUTE, Outside, SECOND},
+    outside::{MINUTE, Outside, SECOND, Weather},
     ports::{CALLS, Call},
     runtime::TERM,
     watchdog::{self, GRACE},
@@ -35,19 +35,24 @@ pub(super) async fn killed(sim: Sim, task: usize) {
     sim.lock().end_task(task, Gone::Exited);
 }
 
+/// Waits for about as long as it is between two of something in this weather; tells whether it is still so bad then.
+async fn is_time(sim: &Sim, every: fn(&Weather) -> u64) -> bool {
+    let wait = {
+        let mut o = sim.lock();
+        let every = every(&o.weather);
+        if every == 0 {
+            return false;
+        }
+        o.chance.millis(every / 2, every * 3 / 2)
+    };
+    sim.sleep(wait).await;
+    every(&sim.lock().weather) > 0
+}
+
 /// Strikes now and then.
 pub(super) async fn strikes(sim: Sim) {
-    loop {
-        let wait = {
-            let mut o = sim.lock();
-            let every = o.weather.fate;
-            if every == 0 { return } else { o.chance.millis(every / 2, every * 3 / 2) }
-        };
-        sim.sleep(wait).await;
+    while is_time(&sim, |weather| weather.fate).await {
         let mut o = sim.lock();
-        if o.weather.fate == 0 {
-            return;
-        }
         let there: Vec<_> = (0..o.tasks.len()).filter(|task| !o.is_dead(*task)).collect();
         if !there.is_empty() {
             let task = there[o.chance.below(u32::try_from(there.len()).unwrap_or(1)) as usize];
@@ -155,18 +160,9 @@ pub(super) fn at_the_worst_moment(o: &mut Outside, task: usize) {
 
 /// Lets clocks of the control plane jump now and then, by up to an hour.
 pub(super) async fn clocks(sim: Sim) {
-    loop {
-        let every = sim.lock().weather.jumps;
-        if every == 0 {
-            return;
-        }
-        let wait = sim.lock().chance.millis(every / 2, every * 3 / 2);
-        sim.sleep(wait).await;
+    while is_time(&sim, |weather| weather.jumps).await {
         let (which, long) = {
             let mut o = sim.lock();
-            if o.weather.jumps == 0 {
-                return;
-            }
             let (by, which) = (o.chance.millis(MINUTE, 60 * MINUTE), o.chance.below(3) as usize);
             let is_fast = o.chance.one_in(2);
             let which = if o.is_one_machine { 1 } else { which };
@@ -186,17 +182,8 @@ pub(super) async fn clocks(sim: Sim) {
 
 /// Has something, or all of it, be out of reach now and then, for up to 80 minutes.
 pub(super) async fn outages(sim: Sim) {
-    loop {
-        let every = sim.lock().weather.outages;
-        if every == 0 {
-            return;
-        }
-        let wait = sim.lock().chance.millis(every / 2, every * 3 / 2);
-        sim.sleep(wait).await;
+    while is_time(&sim, |weather| weather.outages).await {
         let mut o = sim.lock();
-        if o.weather.outages == 0 {
-            return;
-        }
         let (long, which) = (o.chance.millis(MINUTE, 80 * MINUTE), o.chance.below(8) as usize);
         let ends = o.clock.now + long;
         match o.out.get_mut(which) {
