@@ -14,7 +14,7 @@ use super::{
 use crate::{
     cloud::{
         Followed,
-        people::{ANN, BOB},
+        people::{ANN, Answered, BOB},
     },
     soak::ledger,
 };
@@ -131,16 +131,21 @@ impl Life<'_> {
             ureq::put(&url).send(upload)?;
             Ok(id)
         })?;
-        let before = self.world()?["generation"].as_u64().unwrap_or(0);
         let options = [("name", self.name.as_str()), ("upload", id.as_str())];
         self.case.begin();
-        let is_begun = |world: &Value| world["generation"].as_u64().is_some_and(|now| now > before);
         self.amid_harm(harmed, |life| {
-            life.ask_until("takes what was uploaded", is_begun, |life| {
+            life.run_errand("takes what was uploaded", |life| {
                 life.ground.cloud.people.command(ANN, "world import", &options)
-            })?;
-            life.come_to_rest()
+            })
         })
+    }
+
+    /// Asks for something until a task has come for it, and waits until the world sleeps again.
+    fn run_errand(&self, what: &str, act: impl Fn(&Self) -> Result<Answered>) -> Result<Value> {
+        let before = self.world()?["generation"].as_u64().unwrap_or(0);
+        let is_begun = |world: &Value| world["generation"].as_u64().is_some_and(|now| now > before);
+        self.ask_until(what, is_begun, act)?;
+        self.come_to_rest()
     }
 
     /// Does something for which a task comes, to which perhaps harm is done.
@@ -183,16 +188,13 @@ impl Life<'_> {
             return Ok(());
         }
         let archive = pick(&mut self.chance, &known).clone();
-        let before = self.world()?["generation"].as_u64().unwrap_or(0);
         let options = [("name", self.name.as_str()), ("backup", archive.as_str())];
         self.case.begin();
-        let is_begun = |world: &Value| world["generation"].as_u64().is_some_and(|now| now > before);
         let harmed = self.chance.fork();
         let asleep = self.amid_harm(harmed, |life| {
-            life.ask_until("is being restored", is_begun, |life| {
+            life.run_errand("is being restored", |life| {
                 life.ground.cloud.people.command(ANN, "world restore", &options)
-            })?;
-            life.come_to_rest()
+            })
         })?;
         self.ground.count("archives that were to be put back");
         self.check_restored(&asleep, &archive)
@@ -233,12 +235,8 @@ impl Life<'_> {
         if world["is_archived"] == true {
             return Ok(world);
         }
-        let before = world["generation"].as_u64().unwrap_or(0);
-        let is_begun = |world: &Value| world["generation"].as_u64().is_some_and(|now| now > before);
-        self.ask_until("is being archived", is_begun, |life| {
-            life.ground.cloud.on(BOB, "backup", &life.name)
-        })?;
-        let asleep = self.come_to_rest()?;
+        let asleep =
+            self.run_errand("is being archived", |life| life.ground.cloud.on(BOB, "backup", &life.name))?;
         self.ground.count("archives that were asked for while asleep");
         self.check(&asleep)?;
         Ok(asleep)
